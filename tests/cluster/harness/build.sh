@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# The programs of a cluster, built from Go modules into $RFDETR_CLUSTER_CACHE/bin: build.sh [kubernetes|etcd|containerd|coredns ...]
+# A program that is there at the wanted version (bin/.NAME) is left alone.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=versions.env
+source "$here/versions.env"
+cache=${RFDETR_CLUSTER_CACHE:-$HOME/.cache/rfdetr-cluster}
+export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
+
+die() { echo "build.sh: $*" >&2; exit 1; }
+
+is_built() { # VERSION NAME...
+  local version=$1 name
+  shift
+  for name; do
+    [[ -x $cache/bin/$name && $(cat "$cache/bin/.$name" 2>/dev/null) == "$version" ]] || return 1
+  done
+}
+
+need_go() {
+  command -v go >/dev/null || die "go is not installed; Go 1.26 or newer builds the cluster's programs"
+  local minor
+  minor=$(go env GOVERSION | sed -nE 's/^go1\.([0-9]+).*/\1/p')
+  ((${minor:-0} >= 26)) || die "$(go env GOVERSION) is too old; Go 1.26 or newer builds the cluster's programs"
+}
+
+# `go install MODULE@VERSION` refuses modules with replace directives, so each program is pinned by a module of its own.
+write_module() { # FOLDER MODULE VERSION PACKAGE...
+  local folder=$cache/mod/$1 module=$2 version=$3
+  shift 3
+  mkdir -p "$folder"
+  printf 'module tools\n\ngo 1.26.0\n\nrequire %s v%s\n' "$module" "$version" >"$folder/go.mod"
+  { printf '//go:build tools\n\npackage tools\n\nimport (\n' && printf '\t_ "%s"\n' "$@" && printf ')\n'; } >"$folder/tools.go"
+}
+
+# k8s.io/kubernetes asks for its staging modules at v0.0.0; they are published as v0.MINOR.PATCH.
+append_staging_modules() { # FOLDER
+  local description gomod module
+  description=$(go mod download -json "k8s.io/kubernetes@v$KUBERNETES")
+  gomod=$(sed -nE 's/^[[:space:]]*"GoMod": "(.*)",?$/\1/p' <<<"$description")
+  {
+    printf '\nreplace (\n'
+    grep -oE 'k8s\.io/[a-z0-9-]+ => \./staging' "$gomod" | cut -d' ' -f1 | sort -u |
+      while read -r module; do printf '\t%s => %s v0.%s\n' "$module" "$module" "${KUBERNETES#*.}"; done
+    printf ')\n'
+  } >>"$cache/mod/$1/go.mod"
+}
+
+compile() { # FOLDER VERSION LINKER_FLAGS PACKAGE...
+  local folder=$cache/mod/$1 version=$2 flags=$3 package name started
+  shift 3
+  cd "$folder"
+  go mod tidy >tidy.log 2>&1 || { cat tidy.log >&2; die "the modules of $folder do not resolve"; }
+  for package; do
+    name=$(basename "$package")
+    [[ $name == v3 ]] && name=etcd
+    is_built "$version" "$name" && continue
+    started=$SECONDS
+    go build -ldflags "-s -w $flags" -o "$cache/bin/$name.new" "$package"
+    mv "$cache/bin/$name.new" "$cache/bin/$name"
+    echo "$version" >"$cache/bin/.$name"
+    echo "built $name $version in $((SECONDS - started)) s"
+  done
+}
+
+build_kubernetes() {
+  local names=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl) stamp=k8s.io/component-base/version
+  is_built "$KUBERNETES" "${names[@]}" && return
+  need_go
+  write_module kubernetes k8s.io/kubernetes "$KUBERNETES" "${names[@]/#/k8s.io/kubernetes/cmd/}"
+  append_staging_modules kubernetes
+  # without these the server calls itself v0.0.0-master
+  compile kubernetes "$KUBERNETES" \
+    "-X $stamp.gitVersion=v$KUBERNETES -X $stamp.gitMajor=1 -X $stamp.gitMinor=$(cut -d. -f2 <<<"$KUBERNETES") -X $stamp.gitTreeState=clean" \
+    "${names[@]/#/k8s.io/kubernetes/cmd/}"
+}
+
+build_etcd() {
+  local module=go.etcd.io/etcd/server/v3
+  is_built "$ETCD" etcd && return
+  need_go
+  write_module etcd "$module" "$ETCD" "$module"
+  compile etcd "$ETCD" "" "$module"
+}
+
+build_containerd() {
+  local module=github.com/containerd/containerd/v2 names=(containerd containerd-shim-runc-v2 ctr)
+  is_built "$CONTAINERD" "${names[@]}" && return
+  need_go
+  write_module containerd "$module" "$CONTAINERD" "${names[@]/#/$module/cmd/}"
+  compile containerd "$CONTAINERD" "" "${names[@]/#/$module/cmd/}"
+}
+
+build_coredns() {
+  local module=github.com/coredns/coredns
+  is_built "$COREDNS" coredns && return
+  need_go
+  write_module coredns "$module" "$COREDNS" "$module"
+  compile coredns "$COREDNS" "" "$module"
+}
+
+mkdir -p "$cache/bin" "$cache/mod"
+(($# > 0)) || set -- kubernetes etcd containerd coredns
+for part; do
+  case $part in
+    kubernetes | etcd | containerd | coredns) (build_"$part") ;;
+    *) die "unknown part '$part'; one of kubernetes, etcd, containerd, coredns" ;;
+  esac
+done
