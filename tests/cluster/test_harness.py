@@ -62,6 +62,24 @@ def test_a_restricted_pod_imports_torch_from_the_machine(
     assert expected == kubectl("-n", namespace, "logs", "imports").strip()
 
 
+def test_the_trainer_image_runs_as_any_uid_on_a_read_only_root(
+    own_cluster: Cluster, kubectl: Kubectl, namespace: str, trainer_image: str, timings: Stopwatch
+) -> None:
+    """The real image, which reached the second node by hard links, needs no volume, no write and no uid of its own."""
+    pod = build_bare_pod(own_cluster, "trainer", node="node2", command=["python", "-W", "ignore", "-c", IMPORTS])
+    spec = pod["spec"]
+    assert isinstance(spec, dict)
+    spec["volumes"] = spec["volumes"][-1:]
+    spec["containers"][0] |= {"image": trainer_image, "volumeMounts": spec["containers"][0]["volumeMounts"][-1:]}
+    spec["securityContext"]["runAsUser"] = 12345
+    with timings.measure("trainer image: create to imported"):
+        kubectl("-n", namespace, "apply", "-f", "-", stdin=json.dumps(pod))
+        wait_for_phase(kubectl, namespace, "trainer", "Succeeded")
+    expected = "12345"
+
+    assert expected == kubectl("-n", namespace, "logs", "trainer").strip()
+
+
 def test_a_rank_reaches_another_by_name_across_nodes(
     own_cluster: Cluster, kubectl: Kubectl, namespace: str, timings: Stopwatch
 ) -> None:

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=versions.env
+# shellcheck source-path=SCRIPTDIR source=versions.env
 source "$here/versions.env"
 cache=${RFDETR_CLUSTER_CACHE:-$HOME/.cache/rfdetr-cluster}
 export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"

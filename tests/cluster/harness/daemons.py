@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 
@@ -53,8 +52,14 @@ def end_daemon(pid_file: Path, *, by: signal.Signals = signal.SIGKILL, seconds: 
         pid = read_pid(pid_file)
         os.kill(pid, by)
         deadline = time.monotonic() + seconds
-        while is_alive(pid_file) and time.monotonic() < deadline:
+        while not is_gone(pid, pid_file) and time.monotonic() < deadline:
             time.sleep(0.02)
-        with suppress(ChildProcessError):  # an earlier run's daemon is not our child
-            os.waitpid(pid, os.WNOHANG)
     pid_file.unlink(missing_ok=True)
+
+
+def is_gone(pid: int, pid_file: Path) -> bool:
+    """Reaped, when it is a child of this process; a leader is a zombie before its last thread has ended."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # an earlier run's daemon
+        return not is_alive(pid_file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -93,11 +94,15 @@ class Builder:
             arguments += ["--build-arg", f"SSL_CERT_FILE={BUNDLE}", "--build-arg", f"PIP_CERT={BUNDLE}"]
         wheels = Path(self._env.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
         wheels.mkdir(parents=True, exist_ok=True)
-        arguments += ["--volume", f"{wheels}:/root/.cache/uv"]
+        arguments += ["--volume", f"{wheels}:/var/cache/uv", "--build-arg", "UV_NO_CACHE=0"]
         self.buildah(
             "build", "--network", "host", "--layers", "--format", "docker", "--target", target, "--tag", name, *arguments,
             "--file", REPOSITORY / "Dockerfile", REPOSITORY, seconds=1800,
         )  # fmt: skip
+
+    def forget(self) -> None:
+        """Everything built so far, the base too."""
+        self.buildah("rmi", "--all", "--force", seconds=600)
 
     def export(self, name: str) -> Path:
         archive = self._paths.images / (name.rpartition("/")[2].replace(":", "-") + ".tar")
@@ -113,13 +118,13 @@ def choose_sources() -> list[Path]:
     return [path for path in candidates if path.is_file()][:1] if RELEASE in release else []
 
 
-def build_base(paths: Paths, env: Mapping[str, str], builder: Builder) -> str:
+def choose_base_name() -> str:
+    sources = [path.read_bytes() for path in choose_sources()]
+    return f"localhost/rfdetr-base:{digest([RELEASE.encode(), *map(str.encode, [*PACKAGES, *LEFT_OUT]), *sources])}"
+
+
+def build_base(paths: Paths, env: Mapping[str, str], builder: Builder, name: str) -> None:
     """A small Debian with Python: the same for the operator, the trainer and the quick suite."""
-    sources = choose_sources()
-    key = digest([RELEASE.encode(), *map(str.encode, [*PACKAGES, *LEFT_OUT]), *(path.read_bytes() for path in sources)])
-    name = f"localhost/rfdetr-base:{key}"
-    if builder.has(name):
-        return name
     context = paths.images / "base"
     shutil.rmtree(context, ignore_errors=True)
     context.mkdir(parents=True)
@@ -127,10 +132,9 @@ def build_base(paths: Paths, env: Mapping[str, str], builder: Builder) -> str:
     command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", *excludes]
     command += ["--customize-hook=rm -rf $1/var/lib/apt/lists $1/var/cache/apt $1/var/log/*"]
     isolated = ["unshare", "--mount", "--propagation", "private"]
-    run([*isolated, *command, RELEASE, context / "base.tar", *sources], env=env, seconds=600)
+    run([*isolated, *command, RELEASE, context / "base.tar", *choose_sources()], env=env, seconds=600)
     builder.build_text(name, "FROM scratch\nADD base.tar /\n", context)
     shutil.rmtree(context)
-    return name
 
 
 def choose_target_name(target: str) -> str:
@@ -140,8 +144,7 @@ def choose_target_name(target: str) -> str:
 def prepare(paths: Paths, env: Mapping[str, str], *, trainer: bool) -> Images:
     """All images of this run are in the store; one that was built from the same inputs is not built again."""
     paths.images.mkdir(parents=True, exist_ok=True)
-    builder = Builder(paths, env)
-    base = build_base(paths, env, builder)
+    builder, base = Builder(paths, env), choose_base_name()
     quick_text = QUICK.format(base=base)
     quick = f"localhost/rfdetr-quick:{digest([quick_text.encode()])}"
     images = Images(quick, choose_target_name("operator"), choose_target_name("trainer") if trainer else None)
@@ -153,6 +156,9 @@ def prepare(paths: Paths, env: Mapping[str, str], *, trainer: bool) -> Images:
         recipes[images.trainer] = partial(builder.build_target, images.trainer, "trainer", base)
     missing = [name for name in recipes if name not in read_names(paths)]
     if missing:
+        free_disk(builder, paths.cache, 30 if images.trainer in missing else 5)
+        if not builder.has(base):
+            build_base(paths, env, builder, base)
         with Store(paths, env) as store:
             for name in missing:
                 make(builder, store, name, recipes[name])
@@ -160,17 +166,23 @@ def prepare(paths: Paths, env: Mapping[str, str], *, trainer: bool) -> Images:
 
 
 def make(builder: Builder, store: Store, name: str, build: Callable[[], None]) -> None:
-    need_disk(store.folder, 30 if "trainer" in name else 5)
+    """One image, built and in the store; its archive, a third copy of it, is gone again."""
+    started = time.monotonic()
     if not builder.has(name):
         build()
+    built = time.monotonic()
     archive = builder.export(name)
     try:
         store.load(name, archive)
     finally:
         archive.unlink()
+    print(f"{name}: built in {built - started:.0f} s, stored in {time.monotonic() - built:.0f} s", flush=True)
 
 
-def need_disk(folder: Path, gigabytes: int) -> None:
+def free_disk(builder: Builder, folder: Path, gigabytes: int) -> None:
+    """The builder's layers are given up when the disk is short; they only save time."""
+    if shutil.disk_usage(folder).free < gigabytes * 10**9:
+        builder.forget()
     free = shutil.disk_usage(folder).free // 10**9
     if free < gigabytes:
-        raise HarnessError(f"{folder} has {free} GB free; the image needs {gigabytes} GB while it is built")
+        raise HarnessError(f"{folder} has {free} GB free; the images need {gigabytes} GB while they are built")

@@ -53,7 +53,7 @@ class Paths:
 
     @property
     def volumes(self) -> Path:
-        return self.cache / "volumes"
+        return self.run / "volumes"
 
     @property
     def cgroup(self) -> str:

@@ -75,7 +75,7 @@ class Store:
 
     def load(self, name: str, archive: Path) -> None:
         """The archive's image is in the store, and older ones of its repository are not."""
-        self.ctr("images", "import", archive, seconds=900)
+        self.ctr("images", "import", "--local", "--discard-unpacked-layers", archive, seconds=900)
         names = read_names(self._paths)
         repository = name.rpartition(":")[0]
         stale = {other for other in names if other.rpartition(":")[0] == repository and other != name}
