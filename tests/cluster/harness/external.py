@@ -31,7 +31,7 @@ def connect(environ: dict[str, str]) -> Cluster:
 
 
 def refuse_unmarked(cluster: Cluster) -> None:
-    """The suite deletes nodes' pods and namespaces: a cluster must say that it is there for that."""
+    """The suite kills pods and changes cluster-wide objects: a cluster must say that it is there for that."""
     label = TEST_LABEL.replace(".", r"\.")
     path = f"jsonpath={{.metadata.labels.{label}}}"
     if cluster.kubectl("get", "namespace", "kube-system", "-o", path) != "true":
@@ -43,4 +43,5 @@ def refuse_unmarked(cluster: Cluster) -> None:
 
 
 def choose_volumes(environ: dict[str, str]) -> Path:
-    return Path(environ["RFDETR_TEST_SHARED_FOLDER"]).resolve()
+    """A folder of the suite's own: what is in it may be deleted, what else the shared folder holds may not."""
+    return Path(environ["RFDETR_TEST_SHARED_FOLDER"]).resolve() / "rfdetr-test-volumes"

@@ -44,7 +44,9 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths.store.mkdir(parents=True, exist_ok=True)
         config = folder / "containerd.toml"
+        # without its CRI, which would keep a second name of every image that was ever here
         config.write_text(
+            'disabled_plugins = ["io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"]\n'
             f'version = 3\nroot = "{self._paths.store}/containerd"\nstate = "{folder}/state"\n'
             f'[grpc]\n  address = "{self._socket}"\n[plugins."io.containerd.internal.v1.opt"]\n  path = "{folder}/opt"\n'
         )
