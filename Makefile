@@ -1,0 +1,66 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.synced
+
+.PHONY: help demo test test-cluster check format lint types imports unit crds locks bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("rfdetr-operator needs Python 3.11 or newer; run: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): locks/dev.txt pyproject.toml | $(BIN)/uv
+	@echo "Installing what the project needs into $(VENV) (torch, Lightning, rfdetr: about 7 GB)"
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python locks/dev.txt
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || true
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+demo: $(STAMP) ## Train RF-DETR on two local ranks, preempt one, watch it resume
+	@$(BIN)/python -m examples.demo
+
+test: $(STAMP) ## Run every test that needs no cluster
+	@$(BIN)/python -m pytest -m "not cluster and not gpu"
+
+test-cluster: $(STAMP) ## Run the end-to-end suite on a real two-node Kubernetes (root; or set KUBECONFIG and RFDETR_TEST_CLUSTER=1)
+	@tests/cluster/harness/test-cluster.sh
+
+check: $(STAMP) lint types imports unit ## Format, lint, types, imports and unit tests: under a minute
+
+lint: $(STAMP)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@test ! -e operator/__init__.py || { echo "operator/__init__.py shadows the standard library's operator module: delete it"; exit 1; }
+
+format: $(STAMP) ## Format and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+	@MYPYPATH=operator:trainer_image:tests $(BIN)/mypy tests/unit tests/integration tests/local tests/cluster benchmarks examples
+
+imports: $(STAMP)
+	@PYTHONPATH=operator:trainer_image $(BIN)/lint-imports --no-cache
+
+unit: $(STAMP)
+	@$(BIN)/python -m pytest tests/unit -q
+
+crds: $(STAMP) ## Write crds/ from the models
+	@$(BIN)/python -m rfdetr_operator.api.crd crds
+
+bench: $(STAMP) ## Run every benchmark in its short form
+	@$(BIN)/python -m benchmarks all --short
+
+locks: | $(BIN)/uv ## Resolve the dependencies anew into locks/
+	@BIN=$(BIN) locks/compile.sh
+
+clean: ## Remove the virtual environment and what the tools left
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -1,0 +1,54 @@
+"""What a worker tells its launcher: one JSON object a datagram on a unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Literal
+
+from rfdetr_contract._base import Frozen
+from rfdetr_contract.report import FailureReason, Judgement, Outcome, Progress, World
+
+Phase = Literal["init", "train", "eval", "checkpoint", "judge", "end"]
+
+
+class WorkerMessage(Frozen):
+    """One message; only ``rank`` and ``generation`` are always there, the rest is what is new.
+
+    ``outcome`` (with ``reason``, ``message``, ``last_lines``) is sent once, as the worker's last word.
+    """
+
+    rank: int
+    generation: int
+    phase: Phase | None = None
+    progress: Progress | None = None
+    world: World | None = None
+    resumed_step: int | None = None
+    outcome: Outcome | None = None
+    reason: FailureReason | None = None
+    message: str = ""
+    last_lines: str = ""
+    best_checkpoint: str | None = None
+    judgement: Judgement | None = None
+
+
+class Line:
+    """The worker's end of the socket. A launcher that is gone or slow never stops the training."""
+
+    def __init__(self, path: str | None, rank: int, generation: int) -> None:
+        self._path = path
+        self._rank = rank
+        self._generation = generation
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def build(self, **news: object) -> WorkerMessage:
+        """A message from this worker."""
+        return WorkerMessage.model_validate({"rank": self._rank, "generation": self._generation, **news})
+
+    def send(self, **news: object) -> None:
+        """Tell the launcher what is new; without a launcher this does nothing."""
+        if self._path is None:
+            return
+        with contextlib.suppress(OSError):
+            self._socket.sendto(self.build(**news).model_dump_json(exclude_none=True).encode(), self._path)
