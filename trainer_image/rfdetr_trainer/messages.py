@@ -40,7 +40,7 @@ class Line:
         self._rank = rank
         self._generation = generation
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
 
     def build(self, **news: object) -> WorkerMessage:
         """A message from this worker."""
