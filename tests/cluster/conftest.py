@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A running two-node cluster; it is gone when the session ends."""
+    """A running two-node cluster; it is gone when the run of pytest ends."""
     environ = dict(os.environ)
     try:
         if external.is_asked_for(environ):
@@ -68,7 +68,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 def wants_trainer(session: pytest.Session) -> bool:
-    """The trainer's own image is gigabytes: it is there when a test of this session asks for it."""
+    """The trainer's own image is gigabytes: it is there when a test of this run asks for it."""
     return any("trainer_image" in getattr(item, "fixturenames", ()) for item in session.items)
 
 

@@ -122,7 +122,7 @@ def test_a_container_killed_from_outside_ends_with_137(own_cluster: Cluster, kub
 
 
 def test_a_second_run_in_the_same_cache_is_refused(own_cluster: Cluster) -> None:
-    """The cache is held by this session, and the refusal says by which process."""
+    """The cache is held by this run, and the refusal says by which process."""
     paths = own_cluster.paths
     assert isinstance(paths, Paths)
 

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rfdetr_contract.names import USER_ID
+
 HARNESS = Path(__file__).resolve().parent
 REPOSITORY = HARNESS.parents[2]
-TRAINING_UID = 10001
+TRAINING_UID = USER_ID
 
 
 class HarnessError(Exception):
