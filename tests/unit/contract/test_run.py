@@ -1,0 +1,79 @@
+"""RunConfig crosses the border unchanged, and a typo never trains for a day."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from rfdetr_contract.batch import BatchPlan
+from rfdetr_contract.names import is_reserved_env
+from rfdetr_contract.run import DatasetRun, JobRef, ModelRun, RunConfig, Topology, TrainingRun
+
+
+def make_run() -> RunConfig:
+    """A run of two nodes on the CPU."""
+    return RunConfig(
+        job=JobRef(namespace="default", name="shelves", uid="u1"),
+        attempt=1,
+        output="default/shelves/u1",
+        topology=Topology(nodes=2, processes_per_node=1, accelerator="cpu"),
+        batch=BatchPlan(per_device=4, accumulation=2, ranks=2),
+        model=ModelRun(variant="nano", task="detection", resolution=384),
+        dataset=DatasetRun(path="coco"),
+        training=TrainingRun(
+            epochs=2,
+            learning_rate=1e-4,
+            encoder_learning_rate=1.5e-4,
+            lr_scheduler="step",
+            lr_drop=100,
+            warmup_epochs=0,
+            weight_decay=1e-4,
+            seed=42,
+            precision="auto",
+            num_workers=0,
+        ),
+    )
+
+
+def test_a_run_config_survives_its_json() -> None:
+    """What the operator wrote is what the trainer reads."""
+    run = make_run()
+
+    assert run == RunConfig.model_validate_json(run.to_json())
+
+
+def test_an_unknown_key_is_refused() -> None:
+    """An unknown key is an error."""
+    body = json.loads(make_run().to_json()) | {"epochz": 3}
+
+    with pytest.raises(ValidationError, match="epochz"):
+        RunConfig.model_validate(body)
+
+
+def test_another_version_is_refused() -> None:
+    """A trainer never guesses what a newer operator meant."""
+    body = json.loads(make_run().to_json()) | {"version": 2}
+
+    with pytest.raises(ValidationError, match="version"):
+        RunConfig.model_validate(body)
+
+
+def test_the_hash_follows_the_content() -> None:
+    """Another attempt is another hash; the same content is the same hash."""
+    run = make_run()
+
+    assert (True, False) == (
+        run.hash() == make_run().hash(),
+        run.hash() == run.model_copy(update={"attempt": 2}).hash(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reserved"),
+    [("RANK", True), ("PET_NNODES", True), ("MASTER_ADDR", True), ("RFDETR_DATA_ROOT", True), ("NCCL_DEBUG", False)],
+)
+def test_reserved_names_of_the_environment(name: str, reserved: bool) -> None:
+    """Torchrun's and our own names are not the user's."""
+    assert reserved == is_reserved_env(name)
