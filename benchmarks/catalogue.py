@@ -1,0 +1,8 @@
+"""Every benchmark, by its name."""
+
+from __future__ import annotations
+
+from benchmarks import pod_loss, worker_crash
+from benchmarks.result import Benchmark
+
+BENCHMARKS: dict[str, Benchmark] = {it.name: it for it in (pod_loss.BENCHMARK, worker_crash.BENCHMARK)}

@@ -1,0 +1,89 @@
+"""RF-DETR under stock torchrun: its Lightning primitives, Lightning's own ModelCheckpoint every few steps, and a resume
+from the file that this leaves. `torchrun ... stock_torchrun.py DATA OUT` appends a line to OUT/marks.jsonl for every
+finished optimizer step and every finished checkpoint of each rank.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from rfdetr.config import RFDETRNanoConfig, TrainConfig
+from rfdetr.training import RFDETRDataModule, RFDETRModelModule, build_trainer
+
+from benchmarks import workload
+
+
+def build_configs(data: Path, out: Path) -> tuple[Any, Any]:
+    model = RFDETRNanoConfig(
+        pretrain_weights=None,
+        num_classes=workload.CLASSES,
+        resolution=workload.RESOLUTION,
+        device="cpu",
+        **workload.MODEL,
+    )
+    training = TrainConfig(
+        dataset_dir=str(data),
+        output_dir=str(out / "rfdetr"),
+        epochs=workload.EPOCHS,
+        batch_size=workload.PER_DEVICE,
+        grad_accum_steps=1,
+        lr=workload.LEARNING_RATE,
+        lr_encoder=workload.LEARNING_RATE,
+        seed=workload.SEED,
+        num_workers=0,
+        accelerator="cpu",
+        devices=2,
+        num_nodes=1,
+        strategy="ddp",
+        amp_dtype=None,
+        tensorboard=False,
+        progress_bar=None,
+        checkpoint_interval=workload.EPOCHS,
+        early_stopping=False,
+        **workload.TRAINING,
+    )
+    return model, training
+
+
+class Marks(pl.Callback):  # type: ignore[misc]
+    """One line a finished step; a checkpoint that became visible since the last step is named with it."""
+
+    def __init__(self, out: Path, checkpoint: Path) -> None:
+        self._file = out / "marks.jsonl"
+        self._checkpoint = checkpoint
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        saved = self._checkpoint.stat().st_mtime if self._checkpoint.exists() else None
+        mark = {"time": time.time(), "pid": os.getpid(), "rank": trainer.global_rank, "step": trainer.global_step}
+        with self._file.open("a") as file:
+            file.write(json.dumps({**mark, "saved": saved}) + "\n")
+
+
+def main(data: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    pl.seed_everything(workload.SEED, workers=True)
+    model, training = build_configs(data, out)
+    module, datamodule = RFDETRModelModule(model, training), RFDETRDataModule(model, training)
+    trainer = build_trainer(training, model)
+    checkpoint = out / "steps" / "last.ckpt"
+    saver = ModelCheckpoint(
+        dirpath=str(checkpoint.parent),
+        every_n_train_steps=workload.STEPS_BETWEEN_CHECKPOINTS,
+        save_top_k=0,
+        save_last=True,
+        enable_version_counter=False,
+    )
+    trainer.callbacks += [Marks(out, checkpoint), saver]
+    trainer.fit(module, datamodule, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,49 @@
+"""How results look on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.result import Benchmark, Measured, Result, Say
+
+
+def build_say(name: str, stream: TextIO) -> Say:
+    """A line of progress with the seconds since the start."""
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{name} {time.monotonic() - started:6.1f} s  {line}", file=stream, flush=True)
+
+    return say
+
+
+def print_list(console: Console, benchmarks: Iterable[Benchmark]) -> None:
+    table = Table("name", "what it measures", box=None, pad_edge=False)
+    for benchmark in benchmarks:
+        table.add_row(benchmark.name, benchmark.what)
+    console.print(table)
+
+
+def format_values(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
+
+
+def print_result(console: Console, result: Result, measured: Measured) -> None:
+    table = Table(title=f"{result.name} ({result.unit}, less is better)", title_justify="left")
+    for column in ("", "median", "each"):
+        table.add_column(column)
+    table.add_row("ours", f"{result.ours:.2f}", format_values(measured.ours))
+    table.add_row(measured.against, f"{result.peer:.2f}", format_values(measured.peer))
+    console.print(table)
+    verdict = "[green]met[/green]" if result.met else "[red]not met[/red]"
+    console.print(
+        f"ratio {result.ratio:.2f}, goal {result.goal:.2f}: {verdict}; "
+        f"runs {result.runs}, noise {result.noise:.2f}, load {result.load:.2f}"
+    )
+    for line in (*measured.faults, *measured.notes):
+        console.print(f"  {line}", highlight=False)
