@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import pod_loss, worker_crash
+from benchmarks import operator_footprint, pod_loss, worker_crash
 from benchmarks.result import Benchmark
 
-BENCHMARKS: dict[str, Benchmark] = {it.name: it for it in (pod_loss.BENCHMARK, worker_crash.BENCHMARK)}
+BENCHMARKS: dict[str, Benchmark] = {
+    it.name: it for it in (pod_loss.BENCHMARK, worker_crash.BENCHMARK, operator_footprint.BENCHMARK)
+}
