@@ -445,6 +445,10 @@ class Status(StatusModel):
     )
     run_hash: Label | None = Field(None, description="Digest of what the attempt runs with.")
     restarts: Restarts | None = Field(None, description="Restarts, by who caused them.")
+    counted_pods: Annotated[list[Label], Field(max_length=256)] = Field(
+        [], description="Uids of lost pods that are counted already and whose objects may still be there."
+    )
+    last_failure_time: Time | None = Field(None, description="When a pod last spent runPolicy.maxRestarts.")
     start_time: Time | None = Field(None, description="When the first attempt began.")
     completion_time: Time | None = Field(None, description="When the job ended.")
     batch_plan: BatchPlanStatus | None = Field(None, description="How one optimizer step is made of samples.")

@@ -38,6 +38,7 @@ class Worker:
     node: str | None = None
     ip: str | None = None
     waiting: str = ""  # why the container waits, such as ImagePullBackOff
+    run_config: str = ""  # what it was told, as its annotation says
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +97,4 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     requeue_after: timedelta | None = None
     again: bool = False  # plan once more at once, on what the status write returned
+    poll: bool = False  # nothing is to be done: rank 0's live report is worth a reading

@@ -30,6 +30,10 @@ class Refused(ClusterError):
     """The API server will not do this, now or later; the message is its own."""
 
 
+class NamespaceEnding(Refused):
+    """The namespace is being deleted, and everything in it with it: nothing is left to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """A job's namespace and name."""

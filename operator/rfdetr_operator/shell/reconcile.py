@@ -1,0 +1,151 @@
+"""One pass over one job: read the truth, plan, execute. Status first, then deletes, then creates, then events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from rfdetr_operator.api.v1alpha1 import Status, TrainingJob, parse_job
+from rfdetr_operator.core.admission import choose_claims, plan_unreadable
+from rfdetr_operator.core.changes import Change, build_patch, choose_change, dump_status
+from rfdetr_operator.core.conditions import Reason
+from rfdetr_operator.core.model import Create, Notice, Observed, Plan, PodPhase, Worker
+from rfdetr_operator.core.observed import observe
+from rfdetr_operator.core.plan import plan
+from rfdetr_operator.core.settings import CoreSettings
+from rfdetr_operator.shell.cluster import Cluster, ClusterError, Key, NamespaceEnding, NameTaken, Refused
+from rfdetr_operator.shell.reports import Reports
+
+log = logging.getLogger(__name__)
+
+LONGEST_CHAIN: Final = 4  # plans in one pass: a chain is a raised attempt and what follows from it
+NAME_RETRY: Final = timedelta(seconds=2)
+REFUSED_RETRY: Final = timedelta(seconds=60)  # a quota may be raised, a webhook mended
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What a plan became: the job as stored now, and when to look again."""
+
+    body: dict[str, Any]
+    requeue_after: timedelta | None
+
+
+class Reconciler:
+    """Reconciles jobs by key; its only memory is when it last wrote a job's status, which paces progress."""
+
+    def __init__(
+        self, cluster: Cluster, reports: Reports, settings: CoreSettings, clock: Callable[[], datetime]
+    ) -> None:
+        self._cluster = cluster
+        self._reports = reports
+        self._settings = settings
+        self._clock = clock
+        self._written: dict[Key, datetime] = {}
+
+    async def __call__(self, key: Key) -> timedelta | None:
+        """One pass; the time after which another one is due without a change, if any."""
+        body = await self._cluster.get_job(key)
+        if body is None:
+            self._written.pop(key, None)
+            return None
+        try:
+            job = parse_job(body)
+        except ValidationError as error:
+            refused = plan_unreadable(body, error, self._clock())
+            return (
+                await self._execute(key, body, Status.model_validate(body.get("status") or {}), refused)
+            ).requeue_after
+        return await self._reconcile(key, body, job)
+
+    async def _reconcile(self, key: Key, body: dict[str, Any], job: TrainingJob) -> timedelta | None:
+        children = await self._cluster.list_children(key, choose_claims(job))
+        observed = observe(key.name, job.metadata.uid, children.pods, children.services, children.claims)
+        for _ in range(LONGEST_CHAIN):
+            step = plan(job, observed, self._clock(), self._settings)
+            if step.poll and choose_change(job.status, step.status) is not Change.HARD:
+                step = await self._plan_with_report(key, job, observed, step)
+            done = await self._execute(key, body, job.status, step)
+            if not step.again:
+                return done.requeue_after
+            body = done.body
+            job = parse_job(body)
+        return timedelta(0)
+
+    async def _plan_with_report(self, key: Key, job: TrainingJob, observed: Observed, step: Plan) -> Plan:
+        first = choose_speaker(observed)
+        report = await self._reports.read(key, first) if first else None
+        if report is None:
+            return step
+        heard = replace(observed, report=report, report_time=self._clock())
+        return plan(job, heard, self._clock(), self._settings)
+
+    async def _execute(self, key: Key, body: dict[str, Any], before: Status, step: Plan) -> Executed:
+        body, wait = await self._write(key, body, before, step.status)
+        uid = body["metadata"]["uid"]
+        for delete in step.delete:
+            await self._cluster.delete(key, delete)
+        for create in step.create:
+            if (refused := await self._create(key, create, uid)) is not None:
+                return Executed(body, refused)
+        for notice in step.notices:
+            await self._emit(key, uid, notice)
+        due = [each for each in (step.requeue_after, wait) if each is not None]
+        return Executed(body, min(due, default=None))
+
+    async def _write(
+        self, key: Key, body: dict[str, Any], before: Status, after: Status
+    ) -> tuple[dict[str, Any], timedelta | None]:
+        """Write what changed; what can wait waits until the job's last write is old enough."""
+        change = choose_change(before, after)
+        if change is Change.NONE:
+            return body, None
+        now, last = self._clock(), self._written.get(key)
+        if change is Change.SOFT and last is not None and (due := last + self._settings.progress_interval) > now:
+            return body, due - now
+        patch = build_patch(dump_status(before), dump_status(after))
+        stored = await self._cluster.write_status(key, body["metadata"]["resourceVersion"], patch)
+        self._written[key] = now
+        log.info("status written", extra={"job": str(key), "phase": after.phase, "urgency": str(change)})
+        return stored, None
+
+    async def _create(self, key: Key, create: Create, uid: str) -> timedelta | None:
+        name = create.manifest["metadata"]["name"]
+        try:
+            await self._cluster.create(key, create, uid)
+        except NameTaken as taken:
+            await self._emit(key, uid, Notice("Warning", Reason.NAME_CONFLICT, f"{create.kind} {name}: {taken}"))
+            return NAME_RETRY
+        except NamespaceEnding:
+            log.info("the namespace is being deleted", extra={"job": str(key)})
+            return None
+        except Refused as refused:
+            log.warning("create refused", extra={"job": str(key), "object": name, "error": str(refused)})
+            await self._emit(key, uid, Notice("Warning", Reason.CREATE_REFUSED, f"{create.kind} {name}: {refused}"))
+            return REFUSED_RETRY
+        log.info("created", extra={"job": str(key), "object": name})
+        return None
+
+    async def _emit(self, key: Key, uid: str, notice: Notice) -> None:
+        """An event is a courtesy: one that cannot be told stops nothing."""
+        try:
+            await self._cluster.emit(key, uid, notice)
+        except ClusterError as error:
+            log.warning("event not told", extra={"job": str(key), "reason": notice.reason, "error": str(error)})
+
+
+def choose_speaker(observed: Observed) -> Worker | None:
+    """Rank 0 while it runs."""
+    return next(
+        (
+            each
+            for each in observed.workers
+            if each.node_rank == 0 and each.phase is PodPhase.RUNNING and not each.terminating
+        ),
+        None,
+    )
