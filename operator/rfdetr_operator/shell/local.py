@@ -177,6 +177,10 @@ class LocalCluster:
 
     async def emit(self, key: Key, uid: str, notice: Notice) -> None:
         assert (key, uid) == (self._store.key, self._job["metadata"]["uid"])
+        self.tell(notice)
+
+    def tell(self, notice: Notice) -> None:
+        """Add an event; the same one again raises its count."""
         same = self._events.get((notice.reason, notice.message))
         if same:
             same["count"] += 1
@@ -194,7 +198,7 @@ class LocalCluster:
     async def close(self) -> None:
         """Kill what still runs and wait until it is gone."""
         for pod in tuple(self._pods.values()):
-            pod.kill()
+            pod.delete(0)
         await asyncio.gather(*self._tasks)
 
 

@@ -1,0 +1,94 @@
+"""A job as a row of ``kubectl get rfj``, as a plain line, and its age. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rfdetr_operator.api.v1alpha1 import Display, Restarts, TrainingJob
+
+COLUMNS = ("NAME", "PHASE", "EPOCH", "MAP", "BEST", "PATIENCE", "ETA", "NODES", "RESTARTS", "AGE")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What kubectl prints of a job, in the order of its columns."""
+
+    name: str
+    phase: str
+    epoch: str
+    map: str
+    best: str
+    patience: str
+    eta: str
+    nodes: str
+    restarts: str
+    age: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells in the order of COLUMNS."""
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+
+def build_row(job: TrainingJob, now: datetime) -> Row:
+    """The row of a job."""
+    display = job.status.display or Display()
+    return Row(
+        name=job.metadata.name,
+        phase=job.status.phase or "Pending",
+        epoch=display.epoch,
+        map=display.map,
+        best=display.best,
+        patience=display.patience,
+        eta=display.eta,
+        nodes=display.nodes,
+        restarts=format_restarts(job.status.restarts or Restarts()),
+        age=format_age(job.metadata.creation_timestamp, now),
+    )
+
+
+def format_restarts(restarts: Restarts) -> str:
+    """Counted restarts, and in brackets what they do not count."""
+    free = [
+        f"{number} {word}{'' if number == 1 else 's'}"
+        for number, word in ((restarts.preemptions, "preemption"), (restarts.process, "process restart"))
+        if number
+    ]
+    return f"{restarts.counted} ({', '.join(free)})" if free else str(restarts.counted)
+
+
+def format_age(created: str | None, now: datetime) -> str:
+    """How long ago, in kubectl's way."""
+    if not created:
+        return "-"
+    return format_span(now - datetime.fromisoformat(created))
+
+
+def format_span(span: timedelta) -> str:
+    """A duration with at most two units, such as 2m5s."""
+    seconds = max(int(span.total_seconds()), 0)
+    for size, unit, smaller_size, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            rest = seconds % size // smaller_size
+            return f"{seconds // size}{unit}" + (f"{rest}{smaller}" if rest else "")
+    return f"{seconds}s"
+
+
+def build_line(job: TrainingJob, now: datetime) -> str:
+    """The row as one plain line for logs."""
+    row = build_row(job, now)
+    step = f"  step {job.status.progress.step}" if job.status.progress else ""
+    return (
+        f"{row.phase:<10} epoch {row.epoch}{step}  mAP {row.map}  best {row.best}  patience {row.patience}  "
+        f"ETA {row.eta}  nodes {row.nodes}  restarts {row.restarts}"
+    )
+
+
+def build_table(rows: list[Row]) -> str:
+    """Rows under their columns, as kubectl aligns them."""
+    lines = [COLUMNS, *(row.cells for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
