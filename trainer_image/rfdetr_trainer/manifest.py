@@ -8,7 +8,7 @@ from typing import Literal
 
 from rfdetr_contract import names
 from rfdetr_contract._base import Frozen
-from rfdetr_contract.run import RunConfig
+from rfdetr_contract.run import ModelRun, RunConfig
 
 
 class Manifest(Frozen):
@@ -31,6 +31,12 @@ class Manifest(Frozen):
     model: str  # variant, task, resolution and class count, as one comparable line
     rfdetr: str
     torch: str
+
+
+def build_model_line(model: ModelRun, num_classes: int | None) -> str:
+    """What must be equal for one run's full state to fit another: a line without a class count fits any count."""
+    line = f"{model.variant} {model.task} {model.resolution}px"
+    return line if num_classes is None else f"{line} {num_classes} classes"
 
 
 @dataclass(frozen=True, slots=True)

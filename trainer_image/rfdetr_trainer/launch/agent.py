@@ -1,0 +1,204 @@
+"""One launcher: it carries out what ``node`` decides, over a fork server, a connection to rank 0's launcher, and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rfdetr_contract.report import FailureReason, Outcome, RunReport
+from rfdetr_contract.run import RunConfig
+from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.launch import node
+from rfdetr_trainer.launch.board import Board
+from rfdetr_trainer.launch.channel import Channel, connect
+from rfdetr_trainer.launch.crew import Crew
+from rfdetr_trainer.launch.flags import Flags, build_flags, check_world
+from rfdetr_trainer.launch.forkserver import ForkServer
+from rfdetr_trainer.launch.leader import Leader
+from rfdetr_trainer.launch.logs import LogFiles, say
+from rfdetr_trainer.launch.settings import Settings
+from rfdetr_trainer.launch.storage import Storage, build_failed, read_result
+from rfdetr_trainer.launch.threads import in_thread
+from rfdetr_trainer.launch.wire import LEADER, End, Ended, FromLeader, FromZygote, Hello, Parsed, Ping, Started, Warm
+from rfdetr_trainer.manifest import RunFolder, build_model_line
+from rfdetr_trainer.resume import Digests
+
+RETRY_SECONDS = 0.25
+RESULT_EVERY = 8  # tries to connect between two looks at the result
+LOG_SECONDS = 5.0
+
+
+class Agent:
+    """The launcher of one pod, from its first line to its report."""
+
+    def __init__(self, settings: Settings, run: RunConfig, argv: list[str], folder: Path) -> None:
+        self._settings = settings
+        self._run = run
+        self._argv = argv
+        self._folder = folder
+        self._state = node.State(ranks=())
+        self._events: asyncio.Queue[node.Event] = asyncio.Queue()
+        self._parsed: asyncio.Future[Parsed] = asyncio.get_running_loop().create_future()
+        self._logs = LogFiles(RunFolder.of(settings.output_root, run).logs)
+        self._channel: Channel[FromLeader] | None = None
+        self._crew: Crew | None = None
+        self._leader: Leader | None = None
+        self._step = 0
+        self.board = Board(node_rank=0, attempt=run.attempt)
+
+    async def run(self) -> RunReport:
+        """The report at the end of this launcher."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask_to_stop)
+        self._server = ForkServer(self._settings, self._argv, self._hear)
+        joining = loop.create_task(self._join())
+        try:
+            report = await self._serve()
+        finally:
+            joining.cancel()
+            await self._close()
+        return self.board.complete(report, time.time())
+
+    async def _serve(self) -> RunReport:
+        while True:
+            self._state, commands = node.advance(self._state, await self._events.get())
+            for command in commands:
+                if isinstance(command, node.Finish):
+                    return command.report
+                self._do(command)
+
+    def _do(self, command: node.Tell | node.StartWorkers | node.SignalWorkers) -> None:
+        match command:
+            case node.Tell(message):
+                if self._channel is not None:
+                    self._channel.send(message)
+            case node.StartWorkers(order):
+                assert self._crew is not None
+                self._crew.start(self._server, order)
+            case node.SignalWorkers(number):
+                self._server.signal(number)
+
+    async def _close(self) -> None:
+        self._server.close()
+        if self._leader is not None:
+            await self._leader.drain()
+            self._leader.close()
+        if self._crew is not None:
+            self._crew.close()
+        self._logs.close(LOG_SECONDS)
+
+    def _ask_to_stop(self) -> None:
+        if not self._state.stopping:
+            say(f"told to stop; at most {self._run.limits.stop_seconds} s for a checkpoint")
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._run.limits.stop_seconds, self._events.put_nowait, node.StopNow())
+        self._events.put_nowait(node.StopAsked())
+
+    def _hear(self, message: FromZygote | None) -> None:
+        match message:
+            case None:
+                self._replace_server()
+            case Parsed():
+                self._parsed.set_result(message)
+            case Warm(seconds=seconds, failed=failed):
+                say(f"fork server warm after {seconds:.1f} s")
+                for name, why in failed.items():
+                    say(f"fork server could not import {name}: {why}")
+                self._events.put_nowait(node.Warmed())
+            case Started():
+                assert self._crew is not None
+                self._crew.note_start(message)
+            case Ended():
+                assert self._crew is not None
+                self._events.put_nowait(self._crew.explain(message))
+
+    def _replace_server(self) -> None:
+        if not self._state.warm:
+            words = "the fork server ended before it was ready"
+            report = RunReport(outcome=Outcome.FAILED, reason=FailureReason.CRASHED, message=words)
+            self._events.put_nowait(End(report=report))
+            return
+        say("the fork server is dead; starting another one")
+        self._events.put_nowait(node.ZygoteLost())
+        self._parsed = asyncio.get_running_loop().create_future()
+        self._server = ForkServer(self._settings, self._argv, self._hear)
+
+    async def _join(self) -> None:
+        try:
+            flags = build_flags(await self._parsed)
+            check_world(flags, self._run.topology)
+            self.board.node_rank = flags.node_rank
+            await in_thread(self._check_data)
+            self._crew = Crew(flags, self._run.job.uid, self.board, self._logs, self._folder)
+            self._state = replace(self._state, ranks=self._crew.ranks)
+            if flags.node_rank == 0:
+                await self._lead(flags)
+            await self._stay_connected(flags)
+        except (RunError, OSError) as error:
+            self._events.put_nowait(End(report=build_failed(error)))
+
+    def _check_data(self) -> None:
+        if self._settings.preflight:
+            importlib.import_module(self._settings.preflight).check(self._run, self._settings.data_root)
+
+    async def _lead(self, flags: Flags) -> None:
+        model = build_model_line(self._run.model, self._run.model.num_classes)
+        storage = Storage(self._settings.output_root, self._run, self._settings.pod_uid, model, Digests())
+        self._leader = Leader(storage, self.board, lambda report: self._events.put_nowait(End(report=report)))
+        await self._leader.start(flags.master_port)
+
+    async def _stay_connected(self, flags: Flags) -> None:
+        host = "127.0.0.1" if flags.node_rank == 0 else flags.master_addr
+        tries = 0
+        while True:
+            try:
+                channel = await connect(host, flags.master_port, LEADER, self._run.limits.peer_seconds)
+            except OSError as error:
+                await self._wait_for_leader(f"{host}:{flags.master_port}", error, tries)
+                tries += 1
+                continue
+            tries = 0
+            await self._talk(channel, flags)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _wait_for_leader(self, place: str, error: OSError, tries: int) -> None:
+        if tries == 0:
+            say(f"waiting for node rank 0 at {place} ({error})")
+        if tries % RESULT_EVERY == RESULT_EVERY - 1:
+            result = await in_thread(lambda: read_result(RunFolder.of(self._settings.output_root, self._run)))
+            if result is not None:
+                self._events.put_nowait(End(report=result))
+        await asyncio.sleep(RETRY_SECONDS)
+
+    async def _talk(self, channel: Channel[FromLeader], flags: Flags) -> None:
+        channel.send(self._build_hello(flags))
+        self._channel = channel
+        self._events.put_nowait(node.Connected())
+        beating = asyncio.get_running_loop().create_task(channel.beat(lambda: self._step))
+        try:
+            while (message := await channel.receive()) is not None:
+                if isinstance(message, Ping):
+                    self._step = message.step
+                else:
+                    self._events.put_nowait(message)
+        finally:
+            beating.cancel()
+            self._channel = None
+            channel.close()
+        self._events.put_nowait(node.Disconnected())
+
+    def _build_hello(self, flags: Flags) -> Hello:
+        return Hello(
+            job_uid=self._run.job.uid,
+            attempt=self._run.attempt,
+            node_rank=flags.node_rank,
+            nproc=flags.nproc,
+            config_hash=self._run.hash(),
+            pod_uid=self._settings.pod_uid,
+            step=self._step,
+        )

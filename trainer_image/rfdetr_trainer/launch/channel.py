@@ -1,0 +1,73 @@
+"""One connection between two launchers: JSON lines, a heartbeat both ways, and silence that means loss."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from rfdetr_trainer.launch.threads import in_thread
+from rfdetr_trainer.launch.wire import FromLeader, FromMember, Ping
+
+Incoming = TypeVar("Incoming")
+BEAT_SECONDS = 1.0
+LINE_LIMIT = 1 << 18
+
+
+class Channel(Generic[Incoming]):
+    """Messages out and in; ``receive`` returns None once the other side is lost."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        adapter: TypeAdapter[Incoming],
+        silence: float,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._adapter = adapter
+        self._silence = silence
+
+    def send(self, message: FromMember | FromLeader) -> None:
+        """Send a message; a connection that is gone swallows it."""
+        if not self._writer.is_closing():
+            self._writer.write(message.model_dump_json().encode() + b"\n")
+
+    async def receive(self) -> Incoming | None:
+        """The next message; None after an end of the stream, silence, or words that are no message."""
+        try:
+            async with asyncio.timeout(self._silence):
+                line = await self._reader.readline()
+            return self._adapter.validate_json(line) if line.endswith(b"\n") else None
+        except (OSError, TimeoutError, ValidationError, ValueError):
+            return None
+
+    async def beat(self, step: Callable[[], int]) -> None:
+        """Send a sign of life every second."""
+        while not self._writer.is_closing():
+            self.send(Ping(step=step()))
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with contextlib.suppress(OSError):
+            self._writer.close()
+
+
+async def connect(host: str, port: int, adapter: TypeAdapter[Incoming], silence: float) -> Channel[Incoming]:
+    """A connection to the host as its name resolves now: a replaced pod has a new address."""
+    found = await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    error: OSError = OSError(f"{host} has no address")
+    for *_, address in found:
+        try:
+            async with asyncio.timeout(silence):
+                reader, writer = await asyncio.open_connection(str(address[0]), port, limit=LINE_LIMIT)
+            return Channel(reader, writer, adapter, silence)
+        except (OSError, TimeoutError) as refused:
+            error = OSError(str(refused))
+    raise error

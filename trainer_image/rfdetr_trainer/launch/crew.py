@@ -1,0 +1,162 @@
+"""The workers of one node: started by the fork server, their lines and messages taken in, their ends explained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rfdetr_contract import names
+from rfdetr_trainer.launch.board import Board
+from rfdetr_trainer.launch.deaths import WorkerEnd, build_silent_end, classify_end, read_oom_kills
+from rfdetr_trainer.launch.flags import Flags
+from rfdetr_trainer.launch.forkserver import ForkServer
+from rfdetr_trainer.launch.logs import LogFiles, Splitter, Tail, say
+from rfdetr_trainer.launch.node import WorkerEnded
+from rfdetr_trainer.launch.wire import Ended, Round, Started
+from rfdetr_trainer.messages import WorkerMessage
+
+CHUNK = 1 << 16
+
+
+def build_worker_env(flags: Flags, local_rank: int, order: Round, job: str) -> dict[str, str]:
+    """What torchrun sets for a worker of this round, and what the trainer is told beside it."""
+    rank, world = flags.node_rank * flags.nproc + local_rank, flags.nnodes * flags.nproc
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(local_rank),
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(flags.nproc),
+        "GROUP_RANK": str(flags.node_rank),
+        "GROUP_WORLD_SIZE": str(flags.nnodes),
+        "NODE_RANK": str(flags.node_rank),
+        "ROLE_NAME": "default",
+        "ROLE_RANK": str(rank),
+        "ROLE_WORLD_SIZE": str(world),
+        "MASTER_ADDR": flags.master_addr,
+        "MASTER_PORT": str(order.store_port),
+        "TORCHELASTIC_RUN_ID": f"{job}-{order.generation}",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_MAX_RESTARTS": "0",
+        "TORCHELASTIC_USE_AGENT_STORE": "False",
+        "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
+        names.ENV_GENERATION: str(order.generation),
+        names.ENV_RESUME: order.resume.model_dump_json() if order.resume else "",
+    }
+
+
+class Output:
+    """One worker's standard output and error."""
+
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self._take = take
+        self._splitter = Splitter()
+        self.read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.read_end, False)
+        asyncio.get_running_loop().add_reader(self.read_end, self.read)
+
+    def read(self) -> None:
+        """Take all that is there."""
+        while self.read_end >= 0:
+            try:
+                data = os.read(self.read_end, CHUNK)
+            except BlockingIOError:
+                return
+            if not data:
+                self.close()
+                return
+            for line in self._splitter.feed(data):
+                self._take(line)
+
+    def close(self) -> None:
+        """No more is read."""
+        if self.read_end < 0:
+            return
+        asyncio.get_running_loop().remove_reader(self.read_end)
+        os.close(self.read_end)
+        self.read_end = -1
+        for line in self._splitter.flush():
+            self._take(line)
+
+
+class Crew:
+    """The living workers of this node."""
+
+    def __init__(self, flags: Flags, job: str, board: Board, logs: LogFiles, folder: Path) -> None:
+        self._flags = flags
+        self._job = job
+        self._board = board
+        self._logs = logs
+        self._path = folder / "launcher.sock"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(self._path))
+        self._outputs: dict[int, Output] = {}
+        self._tails: dict[int, Tail] = {}
+        self._oom_kills = 0
+        asyncio.get_running_loop().add_reader(self._socket, self._listen)
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The global ranks of this node."""
+        first = self._flags.node_rank * self._flags.nproc
+        return tuple(range(first, first + self._flags.nproc))
+
+    def start(self, server: ForkServer, order: Round) -> None:
+        """Start all workers of a round."""
+        self._board.begin(order.generation, order.steps_redone, order.resume.step if order.resume else None)
+        self._oom_kills = read_oom_kills()
+        for local_rank, rank in enumerate(self.ranks):
+            tail = Tail()
+            output = Output(lambda line, rank=rank, tail=tail: self._take(rank, tail, line))  # type: ignore[misc]
+            self._tails[rank], self._outputs[rank] = tail, output
+            env = build_worker_env(self._flags, local_rank, order, self._job)
+            server.fork(rank, {**env, names.ENV_LAUNCHER_SOCKET: str(self._path)}, output.write_end)
+
+    def note_start(self, started: Started) -> None:
+        """Say so when a worker could not begin warm."""
+        if started.cold is not None:
+            say(f"rank {started.rank} starts cold: {started.cold}")
+
+    def explain(self, ended: Ended) -> WorkerEnded:
+        """What a worker's end means; all that it said before is taken in first."""
+        self._listen()
+        self._outputs[ended.rank].read()
+        self._outputs[ended.rank].close()
+        end = WorkerEnd(
+            rank=ended.rank,
+            generation=self._board.generation,
+            code=ended.code,
+            last_word=self._board.last_words.get(ended.rank),
+            last_lines=self._tails[ended.rank].text(),
+            oom_kills=read_oom_kills() - self._oom_kills,
+        )
+        report = self._board.build_last_word(0, time.time()) if ended.rank == 0 and ended.code == 0 else None
+        silent = ended.rank == 0 and ended.code == 0 and report is None
+        return WorkerEnded(ended.rank, ended.code, build_silent_end(end) if silent else classify_end(end), report)
+
+    def close(self) -> None:
+        """Stop listening."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        for output in self._outputs.values():
+            output.close()
+
+    def _take(self, rank: int, tail: Tail, line: str) -> None:
+        tail.add(line)
+        self._logs.add(f"rank-{rank}.log", line)
+        print(f"[rank {rank}] {line}", flush=True)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(CHUNK)
+            except (BlockingIOError, OSError):
+                return
+            with contextlib.suppress(ValidationError):
+                self._board.hear(WorkerMessage.model_validate_json(data))

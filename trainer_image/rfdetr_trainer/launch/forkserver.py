@@ -1,0 +1,65 @@
+"""The launcher's end of the fork server: it starts it, gives it orders, and hears of its children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+
+from rfdetr_trainer.launch.settings import Settings
+from rfdetr_trainer.launch.wire import FROM_ZYGOTE, Fork, FromZygote, Signal
+from rfdetr_trainer.launch.zygote import MESSAGE_SIZE
+
+SEND_BUFFER = 1 << 19
+
+
+class ForkServer:
+    """One fork server process. ``hear`` gets its messages, and None once it is dead."""
+
+    def __init__(self, settings: Settings, flags: list[str], hear: Callable[[FromZygote | None], None]) -> None:
+        self._hear = hear
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self._control.settimeout(0)
+        command = [sys.executable, "-m", "rfdetr_trainer.launch.zygote", str(theirs.fileno()), str(os.getpid())]
+        command += [settings.worker, settings.preload, "--", *flags]
+        # Started from the main thread: the kernel's tie to the parent is one to the thread that forked.
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+        theirs.close()
+        asyncio.get_running_loop().add_reader(self._control, self._read)
+
+    def fork(self, rank: int, env: dict[str, str], output: int) -> None:
+        """Start a worker whose output goes to the descriptor given, which is closed here."""
+        with contextlib.suppress(OSError):  # a dead fork server is heard of by its end of stream
+            socket.send_fds(self._control, [Fork(rank=rank, env=env).model_dump_json().encode()], [output])
+        os.close(output)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every living worker."""
+        with contextlib.suppress(OSError):
+            self._control.send(Signal(number=number).model_dump_json().encode())
+
+    def close(self) -> None:
+        """End the fork server, and with it whatever it still has."""
+        with contextlib.suppress(ValueError):
+            asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _read(self) -> None:
+        try:
+            data = self._control.recv(MESSAGE_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._hear(FROM_ZYGOTE.validate_json(data))
+        else:
+            self.close()
+            self._hear(None)

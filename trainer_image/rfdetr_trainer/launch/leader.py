@@ -1,0 +1,193 @@
+"""Rank 0's launcher: it listens for the others and carries out what ``rounds`` decides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Coroutine
+
+from rfdetr_contract.report import FailureReason, RunReport
+from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.launch import rounds
+from rfdetr_trainer.launch.board import Board
+from rfdetr_trainer.launch.channel import LINE_LIMIT, Channel
+from rfdetr_trainer.launch.logs import say
+from rfdetr_trainer.launch.storage import Storage, build_failed, build_overtaken, read_result
+from rfdetr_trainer.launch.threads import in_thread
+from rfdetr_trainer.launch.wire import MEMBER, Done, End, FromLeader, FromMember, Hello, Ping, Preempted, Stop
+from rfdetr_trainer.resume import Resume
+
+OVERTAKEN_SECONDS = 3.0
+BIND_SECONDS = 10.0
+DRAIN_SECONDS = 3.0
+Members = Channel[FromMember]
+
+
+class Leader:
+    """The rendezvous of one run. ``end_here`` ends this pod alone, when another one has taken over."""
+
+    def __init__(self, storage: Storage, board: Board, end_here: Callable[[RunReport], None]) -> None:
+        run = storage.run
+        self._storage = storage
+        self._board = board
+        self._end_here = end_here
+        self._state = rounds.State(
+            rounds.Spec(
+                job_uid=run.job.uid,
+                attempt=run.attempt,
+                nodes=run.topology.nodes,
+                nproc=run.topology.processes_per_node,
+                config_hash=run.hash(),
+                same_failure_limit=run.limits.same_failure_limit,
+            )
+        )
+        self._channels: dict[int, Members] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._changed = asyncio.Event()
+
+    async def start(self, port: int) -> None:
+        """Listen. The port of a predecessor on this machine may take a moment to be free."""
+        deadline = time.monotonic() + BIND_SECONDS
+        while self._server is None:
+            try:
+                self._server = await asyncio.start_server(self._greet, None, port, limit=LINE_LIMIT)
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise OSError(error.errno, error.strerror, f"--master-port={port}") from error
+                await asyncio.sleep(0.1)
+        self._spawn(self._watch_claims())
+
+    async def drain(self) -> None:
+        """Wait a moment for the others: to be idle, or gone."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while self._is_busy():
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        for channel in self._channels.values():
+            channel.close()
+
+    def _is_busy(self) -> bool:
+        others = {rank for rank in self._channels if rank != 0}
+        if self._state.phase is rounds.Phase.ENDED:
+            return bool(others)
+        return any(not self._state.peers[rank].idle for rank in others if rank in self._state.peers)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        channel = Channel(reader, writer, MEMBER, self._storage.run.limits.peer_seconds)
+        hello = await channel.receive()
+        if not isinstance(hello, Hello) or hello.job_uid != self._storage.run.job.uid:
+            channel.close()
+            return
+        self._spawn(channel.beat(lambda: max(self._state.reached, self._board.heard_step)))
+        before = self._channels.get(hello.node_rank)
+        self._channels[hello.node_rank] = channel
+        if before is not None:
+            before.close()
+        await self._attend(hello, channel)
+
+    async def _attend(self, hello: Hello, channel: Members) -> None:
+        node_rank = hello.node_rank
+        message: FromMember | None = hello
+        while message is not None and self._channels.get(node_rank) is channel:
+            if not isinstance(message, Ping):
+                self._feed(rounds.From(node_rank, message))
+                self._watch_stragglers(message)
+            message = await channel.receive()
+        channel.close()
+        if self._channels.get(node_rank) is channel:
+            del self._channels[node_rank]
+            self._feed(rounds.Lost(node_rank))
+
+    def _watch_stragglers(self, message: FromMember) -> None:
+        if isinstance(message, Done | Preempted):
+            late = rounds.Overdue(message.generation)
+            seconds = self._storage.run.limits.process_group_seconds
+            asyncio.get_running_loop().call_later(seconds, self._feed, late)
+
+    def _feed(self, event: rounds.Event) -> None:
+        self._state, commands = rounds.advance(self._state, event)
+        self._changed.set()
+        for command in commands:
+            self._do(command)
+
+    def _do(self, command: rounds.Command) -> None:
+        match command:
+            case rounds.Choose():
+                self._spawn(self._guard(self._choose()))
+            case rounds.Claim(resume, redone):
+                self._spawn(self._guard(self._claim(resume, redone)))
+            case rounds.Publish(order):
+                start = f"resume from step {order.resume.step}" if order.resume else "from the start"
+                say(f"round {order.generation}: {self._storage.run.topology.world_size} ranks, {start}")
+                self._broadcast(order)
+            case rounds.StopAll(generation):
+                if self._state.deaths:
+                    say(f"round {generation} is over: {rounds.choose_culprit(self._state.deaths).message}")
+                else:
+                    say(f"round {generation} is over: a peer is gone")
+                self._broadcast(Stop(generation=generation))
+            case rounds.EndAll(report):
+                self._broadcast(End(report=self._board.complete(report, time.time())))
+
+    def _broadcast(self, message: FromLeader) -> None:
+        for channel in self._channels.values():
+            channel.send(message)
+
+    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except RunError as error:
+            if error.reason is FailureReason.OVERTAKEN:
+                self._end_here(build_failed(error))
+            else:
+                self._feed(rounds.Over(build_failed(error)))
+        except OSError as error:
+            self._feed(rounds.Over(build_failed(error)))
+
+    async def _choose(self) -> None:
+        self._feed(rounds.Reached(self._board.heard_step))
+        result = await in_thread(lambda: read_result(self._storage.folder))
+        if result is not None:
+            self._feed(rounds.Over(result))
+            return
+        choice, redone = await in_thread(self._storage.choose)
+        for note in choice.notes:
+            say(note)
+        self._feed(rounds.Chosen(choice.found.to_resume() if choice.found else None, redone))
+
+    async def _claim(self, resume: Resume | None, redone: int) -> None:
+        last = self._state.generation
+        generation = await in_thread(lambda: self._storage.claim(last, resume, redone, time.time()))
+        self._feed(rounds.Claimed(generation, find_free_port()))
+
+    async def _watch_claims(self) -> None:
+        while True:
+            await asyncio.sleep(OVERTAKEN_SECONDS)
+            generation = self._state.generation
+            with contextlib.suppress(OSError):
+                if generation and await in_thread(lambda: self._storage.is_overtaken(self._state.generation)):
+                    self._end_here(build_failed(build_overtaken(generation)))
+                    return
+
+
+def find_free_port() -> int:
+    """A port that nobody listens on, for the next round's store."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,358 @@
+"""The decisions of rank 0's launcher: when a round begins, what a death means, when the run is over. No input, no output.
+
+``advance(state, event)`` returns the next state and what is to be done. A round is agreed in three steps, each of which
+waits for storage: Choose (what to resume from), Claim (a generation), Publish.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from rfdetr_contract.report import PERMANENT, FailureReason, Outcome, RunReport
+from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempted, Round
+from rfdetr_trainer.resume import Resume
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What every launcher of this run must agree with."""
+
+    job_uid: str
+    attempt: int
+    nodes: int
+    nproc: int
+    config_hash: str
+    same_failure_limit: int
+
+
+class Phase(enum.StrEnum):
+    """Where the run stands between its rounds."""
+
+    GATHERING = "gathering"  # not everybody is here and idle
+    CHOOSING = "choosing"
+    CLAIMING = "claiming"
+    RUNNING = "running"
+    STOPPING = "stopping"  # a round is over, some workers still live
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A launcher that is connected."""
+
+    pod_uid: str
+    idle: bool = False
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that rank 0's launcher knows of the run."""
+
+    spec: Spec
+    phase: Phase = Phase.GATHERING
+    peers: Mapping[int, Peer] = field(default_factory=dict)
+    generation: int = 0  # of the last published round
+    rounds: int = 0  # published by this launcher
+    deaths: tuple[Died, ...] = ()  # of this round, in order of arrival
+    excused: bool = False  # this round ended for a peer, not for a failure
+    done: frozenset[int] = frozenset()
+    report: RunReport | None = None
+    failure: Died | None = None  # of the last round, until it is seen whether the run had come further
+    failed_step: int | None = None  # durable step at which failures are counted
+    failures: Mapping[FailureReason, int] = field(default_factory=dict)
+    reached: int = 0  # optimizer step the run is known to have reached
+    redone: int = 0
+    resume: Resume | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """A launcher's message."""
+
+    node_rank: int
+    message: Hello | Idle | Died | Done | Preempted | Leaving
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A launcher's connection is gone."""
+
+    node_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An optimizer step was heard of."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The checkpoint for the next round, and the steps redone that the newest claim knows of."""
+
+    resume: Resume | None
+    redone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The next round's generation is ours, and a port for its store is free."""
+
+    generation: int
+    store_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Some launchers' workers left this round long ago, others' did not."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The run is over for a reason that no launcher told: the storage says so, or it cannot be read."""
+
+    report: RunReport
+
+
+Event = From | Lost | Reached | Chosen | Claimed | Overdue | Over
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Find the checkpoint to resume from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Claim the next generation."""
+
+    resume: Resume | None
+    redone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell every launcher to start its workers."""
+
+    round: Round
+
+
+@dataclass(frozen=True, slots=True)
+class StopAll:
+    """Tell every launcher to kill its workers."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndAll:
+    """Tell every launcher that the run is over."""
+
+    report: RunReport
+
+
+Command = Choose | Claim | Publish | StopAll | EndAll
+Next = tuple[State, tuple[Command, ...]]
+
+
+def advance(state: State, event: Event) -> Next:
+    """The state after the event, and what is to be done."""
+    if state.phase is Phase.ENDED:
+        return state, ()
+    match event:
+        case From(node_rank, message):
+            return _hear(state, node_rank, message)
+        case Lost(node_rank):
+            return _lose(state, node_rank)
+        case Reached(step):
+            return replace(state, reached=max(step, state.reached)), ()
+        case Chosen():
+            return _choose(state, event)
+        case Claimed():
+            return _publish(state, event)
+        case Overdue(generation):
+            late = state.phase is Phase.RUNNING and generation == state.generation
+            return _stop(replace(state, excused=True)) if late else (state, ())
+        case Over(report):
+            return end(state, report)
+        case _:
+            assert_never(event)
+
+
+def _hear(state: State, node_rank: int, message: Hello | Idle | Died | Done | Preempted | Leaving) -> Next:
+    match message:
+        case Hello():
+            return _join(state, node_rank, message)
+        case Idle():
+            return _settle(_change(state, node_rank, idle=True))
+        case Leaving():
+            return replace(_change(state, node_rank, leaving=True), excused=True), ()
+        case Died():
+            return _die(state, message)
+        case Done():
+            return _finish(state, node_rank, message)
+        case Preempted():
+            return replace(state, excused=True), ()
+        case _:
+            assert_never(message)
+
+
+def end(state: State, report: RunReport) -> Next:
+    """The run is over."""
+    return replace(state, phase=Phase.ENDED, report=report), (EndAll(report),)
+
+
+def is_complete(state: State) -> bool:
+    """Every launcher is here, idle, and stays."""
+    ready = [peer for peer in state.peers.values() if peer.idle and not peer.leaving]
+    return len(ready) == state.spec.nodes
+
+
+def find_mismatch(spec: Spec, hello: Hello) -> RunReport | None:
+    """Why the run cannot go on with this launcher; None: it can."""
+    if hello.attempt != spec.attempt:
+        return RunReport(
+            outcome=Outcome.FAILED,
+            reason=FailureReason.OVERTAKEN,
+            message=f"node rank {hello.node_rank} runs attempt {hello.attempt}, rank 0 attempt {spec.attempt}",
+        )
+    if not 0 <= hello.node_rank < spec.nodes:
+        return _mismatch(f"node rank {hello.node_rank} joined a world of {spec.nodes} nodes")
+    if hello.nproc != spec.nproc:
+        words = f"node rank {hello.node_rank} has --nproc-per-node={hello.nproc}, node rank 0 has {spec.nproc}"
+        return _mismatch(words)
+    if hello.config_hash != spec.config_hash:
+        return _mismatch(f"node rank {hello.node_rank} runs another configuration than node rank 0")
+    return None
+
+
+def _mismatch(message: str) -> RunReport:
+    return RunReport(outcome=Outcome.FAILED, reason=FailureReason.WORLD_SIZE_MISMATCH, message=message)
+
+
+def choose_culprit(deaths: tuple[Died, ...]) -> Died:
+    """The first death that no lost connection explains: those who lose a peer may be heard first."""
+    causes = [death for death in deaths if death.reason is not FailureReason.PEER_LOST]
+    return (causes or list(deaths))[0]
+
+
+def _change(state: State, node_rank: int, *, idle: bool | None = None, leaving: bool | None = None) -> State:
+    peer = state.peers.get(node_rank)
+    if peer is None:
+        return state
+    changed = replace(
+        peer,
+        idle=peer.idle if idle is None else idle,
+        leaving=peer.leaving if leaving is None else leaving,
+    )
+    return replace(state, peers={**state.peers, node_rank: changed})
+
+
+def _join(state: State, node_rank: int, hello: Hello) -> Next:
+    mismatch = find_mismatch(state.spec, hello)
+    if mismatch is not None:
+        return end(state, mismatch)
+    state, commands = _lose(state, node_rank) if node_rank in state.peers else (state, ())
+    peers = {**state.peers, node_rank: Peer(hello.pod_uid)}
+    return replace(state, peers=peers, reached=max(state.reached, hello.step)), commands
+
+
+def _lose(state: State, node_rank: int) -> Next:
+    peers = {rank: peer for rank, peer in state.peers.items() if rank != node_rank}
+    state = replace(state, peers=peers)
+    if state.phase in {Phase.RUNNING, Phase.STOPPING}:
+        return _stop(replace(state, excused=True))
+    return state, ()
+
+
+def _stop(state: State) -> Next:
+    if state.phase is Phase.STOPPING:
+        return _settle(state)
+    state, commands = _settle(replace(state, phase=Phase.STOPPING))
+    return state, (StopAll(state.generation), *commands)
+
+
+def _die(state: State, death: Died) -> Next:
+    if death.generation != state.generation or state.phase not in {Phase.RUNNING, Phase.STOPPING}:
+        return state, ()
+    return _stop(replace(state, deaths=(*state.deaths, death)))
+
+
+def _finish(state: State, node_rank: int, done: Done) -> Next:
+    if done.generation != state.generation or state.phase is not Phase.RUNNING:
+        return state, ()
+    state = replace(state, done=state.done | {node_rank}, report=done.report or state.report)
+    if len(state.done) < state.spec.nodes or state.report is None:
+        return state, ()
+    return end(state, state.report.model_copy(update={"steps_redone": state.redone}))
+
+
+def _settle(state: State) -> Next:
+    """The round's verdict, once nobody has a worker of it; then the next round, once everybody is here."""
+    if state.phase in {Phase.RUNNING, Phase.STOPPING}:
+        if not all(peer.idle for peer in state.peers.values()):
+            return state, ()
+        failure = None if state.excused or not state.deaths else choose_culprit(state.deaths)
+        if failure is not None and failure.reason in PERMANENT:
+            return end(state, _build_failed(failure, failure.message))
+        state = replace(state, phase=Phase.GATHERING, failure=failure)
+    if state.phase is Phase.GATHERING and is_complete(state):
+        return replace(state, phase=Phase.CHOOSING), (Choose(),)
+    return state, ()
+
+
+def _choose(state: State, chosen: Chosen) -> Next:
+    if state.phase is not Phase.CHOOSING:
+        return state, ()
+    step = chosen.resume.step if chosen.resume else 0
+    failure, state = state.failure, _count(state, step)
+    if failure is not None and (count := state.failures[failure.reason]) >= state.spec.same_failure_limit:
+        words = f"{failure.message} ({count} times at step {step}, without a new durable step)"
+        return end(state, _build_failed(failure, words))
+    if not is_complete(state):
+        return replace(state, phase=Phase.GATHERING), ()
+    redone = chosen.redone + max(0, state.reached - step)
+    state = replace(state, phase=Phase.CLAIMING, resume=chosen.resume, redone=redone, reached=step)
+    return state, (Claim(chosen.resume, redone),)
+
+
+def _count(state: State, step: int) -> State:
+    """Failures are counted by reason as long as no new step became durable."""
+    failures = dict(state.failures) if state.failed_step == step else {}
+    if state.failure is not None:
+        failures[state.failure.reason] = failures.get(state.failure.reason, 0) + 1
+    return replace(state, failures=failures, failed_step=step, failure=None)
+
+
+def _publish(state: State, claimed: Claimed) -> Next:
+    if state.phase is not Phase.CLAIMING:
+        return state, ()
+    if not is_complete(state):
+        return replace(state, phase=Phase.GATHERING), ()
+    peers = {rank: replace(peer, idle=False) for rank, peer in state.peers.items()}
+    order = Round(
+        generation=claimed.generation,
+        store_port=claimed.store_port,
+        resume=state.resume,
+        steps_redone=state.redone,
+    )
+    started = replace(state, phase=Phase.RUNNING, peers=peers, generation=claimed.generation)
+    fresh = replace(started, deaths=(), excused=False, done=frozenset(), report=None)
+    return replace(fresh, rounds=state.rounds + 1), (Publish(order),)
+
+
+def _build_failed(failure: Died, message: str) -> RunReport:
+    return RunReport(
+        outcome=Outcome.FAILED,
+        reason=failure.reason,
+        message=message,
+        culprit_rank=failure.rank,
+        last_lines=failure.last_lines,
+    )

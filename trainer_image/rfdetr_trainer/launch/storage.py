@@ -1,0 +1,109 @@
+"""What rank 0's launcher asks of the output volume: is it over, what to resume from, and the next generation's claim."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rfdetr_contract import names
+from rfdetr_contract.report import SUCCESSES, FailureReason, Outcome, RunReport
+from rfdetr_contract.run import RunConfig
+from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.generations import (
+    Claim,
+    ClaimedResume,
+    is_overtaken,
+    list_generations,
+    read_claims,
+    write_claim,
+)
+from rfdetr_trainer.manifest import RunFolder
+from rfdetr_trainer.resume import Choice, Digests, Resume, choose_resume
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The run's folder, as one pod uses it."""
+
+    output_root: Path
+    run: RunConfig
+    pod_uid: str
+    model: str
+    digests: Digests
+
+    @property
+    def folder(self) -> RunFolder:
+        """The job's own folder."""
+        return RunFolder.of(self.output_root, self.run)
+
+    def choose(self) -> tuple[Choice, int]:
+        """What to resume from, and the steps redone so far."""
+        claims = read_claims(self.folder.generations)
+        redone = claims[max(claims)].steps_redone if claims else 0
+        return choose_resume(self.output_root, self.run, self.model, self.digests), redone
+
+    def claim(self, last: int, resume: Resume | None, redone: int, time: float) -> int:
+        """The next generation, durably ours. ``last``: the newest one this launcher holds, 0 for none.
+
+        Raises:
+            RunError: another pod claimed a newer one than ``last``.
+
+        """
+        folder = self.folder.generations
+        while True:
+            claims = read_claims(folder)
+            if last and is_overtaken(claims, last, self.pod_uid):
+                raise build_overtaken(last)
+            claim = Claim(
+                generation=max(list_generations(folder), default=0) + 1,
+                parent=max(claims, default=None),
+                resume=self._relate(resume),
+                pod_uid=self.pod_uid,
+                attempt=self.run.attempt,
+                world_size=self.run.topology.world_size,
+                steps_redone=redone,
+                time=time,
+            )
+            if write_claim(folder, claim):
+                return claim.generation
+
+    def is_overtaken(self, generation: int) -> bool:
+        """Another pod claimed a newer generation than the one given."""
+        newer = [number for number in list_generations(self.folder.generations) if number > generation]
+        return bool(newer) and is_overtaken(read_claims(self.folder.generations), generation, self.pod_uid)
+
+    def _relate(self, resume: Resume | None) -> ClaimedResume | None:
+        if resume is None:
+            return None
+        file = os.path.relpath(resume.file, self.output_root)
+        return ClaimedResume(file=file, step=resume.step, sha256=resume.sha256)
+
+
+def build_overtaken(generation: int) -> RunError:
+    """The end of a launcher that came back from the dead."""
+    return RunError(FailureReason.OVERTAKEN, f"another pod claimed a newer generation than {generation}")
+
+
+def read_result(folder: RunFolder) -> RunReport | None:
+    """The report of a run that has succeeded; None: it has not, as far as the volume says."""
+    try:
+        report = RunReport.model_validate_json(folder.result.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return report if report.outcome in SUCCESSES else None
+
+
+def build_failed(error: RunError | OSError) -> RunReport:
+    """The report of a run that an error ended."""
+    if isinstance(error, RunError):
+        return RunReport(outcome=Outcome.FAILED, reason=error.reason, message=error.message)
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return RunReport(
+        outcome=Outcome.FAILED,
+        reason=FailureReason.STORAGE_FULL if full else FailureReason.STORAGE_ERROR,
+        message=f"{names.OUTPUT_MOUNT}: {error.strerror}: {error.filename}",
+    )
