@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.operator_process import Site
-from benchmarks.result import Say
+from benchmarks.result import Say, WentWrong
 from cluster.harness.cluster import Cluster, running
 from cluster.harness.images import choose_target_name
 from cluster.harness.paths import HARNESS, REPOSITORY, HarnessError, Paths, read_paths
@@ -51,7 +51,10 @@ def open_cluster(say: Say, *, build: bool) -> Iterator[Cluster]:
         except HarnessError as error:
             raise NoCluster(str(error)) from None
         say("a real two-node cluster runs")
-        yield cluster
+        try:
+            yield cluster
+        except HarnessError as error:
+            raise WentWrong(str(error)) from None
 
 
 def build_kubeconfig(admin: dict[str, Any], token: str) -> dict[str, Any]:
