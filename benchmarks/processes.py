@@ -64,9 +64,10 @@ class Program:
         return choose_tree(self.pid, read_parents())
 
     def kill_tree(self) -> None:
-        """SIGKILL for the program and its whole descent at once, and the program reaped."""
-        kill(self.read_tree())
-        self._process.wait()
+        """SIGKILL for the program and its whole descent at once, and the program reaped; an id that is free is left alone."""
+        if self.exit_code is None:
+            kill(self.read_tree())
+            self._process.wait()
 
     def wait_for(self, what: str, read: Callable[[], T | None], *, seconds: float, pause: float = 0.02) -> T:
         """The first answer that is not None, while the program lives."""
