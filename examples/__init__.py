@@ -1,0 +1,1 @@
+"""Jobs to apply, and programs that make the data they train on."""
