@@ -23,6 +23,7 @@ from rfdetr_operator.shell.reports import Reports
 
 log = logging.getLogger(__name__)
 
+JobObserver = Callable[[Key, Status | None, Status | None], None]
 LONGEST_CHAIN: Final = 4  # plans in one pass: a chain is a raised attempt and what follows from it
 NAME_RETRY: Final = timedelta(seconds=2)
 REFUSED_RETRY: Final = timedelta(seconds=60)  # a quota may be raised, a webhook mended
@@ -40,12 +41,18 @@ class Reconciler:
     """Reconciles jobs by key; its only memory is when it last wrote a job's status, which paces progress."""
 
     def __init__(
-        self, cluster: Cluster, reports: Reports, settings: CoreSettings, clock: Callable[[], datetime]
+        self,
+        cluster: Cluster,
+        reports: Reports,
+        settings: CoreSettings,
+        clock: Callable[[], datetime],
+        observe: JobObserver | None = None,
     ) -> None:
         self._cluster = cluster
         self._reports = reports
         self._settings = settings
         self._clock = clock
+        self._observe: JobObserver = observe or (lambda _key, _before, _after: None)
         self._written: dict[Key, datetime] = {}
 
     async def __call__(self, key: Key) -> timedelta | None:
@@ -53,6 +60,7 @@ class Reconciler:
         body = await self._cluster.get_job(key)
         if body is None:
             self._written.pop(key, None)
+            self._observe(key, None, None)
             return None
         try:
             job = parse_job(body)
@@ -87,6 +95,7 @@ class Reconciler:
 
     async def _execute(self, key: Key, body: dict[str, Any], before: Status, step: Plan) -> Executed:
         body, wait = await self._write(key, body, before, step.status)
+        self._observe(key, before, step.status)
         uid = body["metadata"]["uid"]
         for delete in step.delete:
             await self._cluster.delete(key, delete)
