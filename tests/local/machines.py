@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,17 +68,26 @@ async def wait_for_phase(cluster: LocalCluster, *phases: str) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Until a condition holds."""
+    async with asyncio.timeout(10):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
 async def wait_for_text(path: Path, text: str) -> None:
     """Until a file has the text."""
-    async with asyncio.timeout(10):
-        while not (path.exists() and text in path.read_text()):
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: path.exists() and text in path.read_text())
 
 
 async def wait_until_gone(cluster: LocalCluster) -> None:
     """Until no pod is there."""
     async with asyncio.timeout(10):
-        while await pods_of(cluster):
+        while True:
+            if not await pods_of(cluster):
+                return
             await asyncio.sleep(0.01)
 
 

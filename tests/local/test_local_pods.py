@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from local.machines import (
     KEY,
     create_pod,
@@ -17,7 +18,6 @@ from local.machines import (
     wait_for_text,
     wait_until_gone,
 )
-
 from rfdetr_operator.core.model import Delete
 from rfdetr_operator.shell.cluster import Conflict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -32,7 +32,7 @@ KILLED = 130  # as a shell counts a second Ctrl-C
 class Options:
     """What the command line asks for beside the manifest."""
 
-    home: Home = Home()
+    home: Home = field(default_factory=Home)
     preempt: tuple[str, ...] = ()
     kill: tuple[str, ...] = ()
     plain: bool = False

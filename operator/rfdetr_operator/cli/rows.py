@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -73,6 +74,11 @@ def format_span(span: timedelta) -> str:
             rest = seconds % size // smaller_size
             return f"{seconds // size}{unit}" + (f"{rest}{smaller}" if rest else "")
     return f"{seconds}s"
+
+
+def localize(sentence: str) -> str:
+    """The operator's sentence for a reader without a cluster."""
+    return re.sub(r"kubectl logs ([\w-]+)", r"pods/\1.log in the job's folder", sentence)
 
 
 def build_line(job: TrainingJob, now: datetime) -> str:

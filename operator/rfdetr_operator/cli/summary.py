@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rfdetr_contract.report import ExitCode
 from rfdetr_operator.api.v1alpha1 import Restarts, TrainingJob
-from rfdetr_operator.cli.rows import format_span
+from rfdetr_operator.cli.rows import format_span, localize
 from rfdetr_operator.shell.local_run import refusal, true_condition
 
 
@@ -41,7 +41,7 @@ def describe_end(job: TrainingJob) -> str:
     """Reason and message of the condition that ended the run."""
     found = next((held for kind in ("Complete", "Failed", "Suspended") if (held := true_condition(job, kind))), None)
     condition = found or refusal(job)
-    return f"{condition.reason}: {condition.message}".rstrip(": ") if condition else "still going"
+    return localize(f"{condition.reason}: {condition.message}") if condition else "still going"
 
 
 def describe_agreement(agree: bool | None) -> str:
@@ -53,8 +53,11 @@ def describe_agreement(agree: bool | None) -> str:
 
 def describe_loss(restarts: Restarts, redone: int | None) -> str:
     """What the restarts cost."""
-    steps = "nothing" if redone == 0 else f"{redone} steps done again" if redone else "steps not counted"
-    return (
-        f"{steps} ({restarts.preemptions} preemptions, {restarts.counted} failed pods, "
-        f"{restarts.process} process restarts)"
+    steps = "steps not counted" if redone is None else f"{redone} step{'' if redone == 1 else 's'} done again"
+    causes = (
+        (restarts.preemptions, "preemption"),
+        (restarts.counted, "failed pod"),
+        (restarts.process, "process restart"),
     )
+    told = [f"{number} {word}{'' if number == 1 else 's'}" for number, word in causes if number]
+    return f"{steps} ({', '.join(told) or 'no restart'})"

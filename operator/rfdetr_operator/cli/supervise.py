@@ -9,15 +9,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import aiohttp
+
 from rfdetr_operator.cli.view import View, keep_showing
-from rfdetr_operator.core.model import Notice
+from rfdetr_operator.core.model import Notice, PodPhase, Worker
 from rfdetr_operator.core.settings import CoreSettings
 from rfdetr_operator.shell.local import LocalCluster
+from rfdetr_operator.shell.local_container import LOOPBACK
 from rfdetr_operator.shell.local_harm import Harm
-from rfdetr_operator.shell.local_reports import LocalReports
 from rfdetr_operator.shell.local_run import beside, do_harm, reconcile_until_over
 from rfdetr_operator.shell.local_session import Session
 from rfdetr_operator.shell.reconcile import Reconciler
+from rfdetr_operator.shell.reports import HttpReports
 
 PACES = CoreSettings(progress_interval=timedelta(seconds=0.5), poll_interval=timedelta(seconds=1))
 
@@ -70,7 +73,9 @@ async def suspend_after(cluster: LocalCluster, seconds: float | None) -> None:
 async def supervise(session: Session, view: View, wishes: Wishes, clock: Callable[[], datetime]) -> bool:
     """Run until the job is over; True when it was killed on the way. No process of it is left either way."""
     cluster, key = session.cluster, session.store.key
-    async with LocalReports(session.ports.http[0]) as reports:
+    first = Worker(node_rank=0, name="", uid="", attempt=0, phase=PodPhase.RUNNING, ip=LOOPBACK)
+    async with aiohttp.ClientSession() as http:
+        reports = HttpReports(http, session.ports.http[0])
         reconciler = Reconciler(cluster, reports, PACES, clock)
         work = asyncio.create_task(reconcile_until_over(cluster, reconciler, key))
         try:
@@ -78,7 +83,7 @@ async def supervise(session: Session, view: View, wishes: Wishes, clock: Callabl
                 listening(cluster, work),
                 beside(
                     keep_showing(cluster, view, clock),
-                    do_harm(cluster, wishes.harms, reports.read),
+                    do_harm(cluster, wishes.harms, lambda: reports.read(key, first)),
                     suspend_after(cluster, wishes.timeout),
                 ),
             ):

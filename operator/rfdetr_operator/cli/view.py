@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rfdetr_operator.api.v1alpha1 import TrainingJob, parse_job
-from rfdetr_operator.cli.rows import COLUMNS, build_line, build_row
+from rfdetr_operator.cli.rows import COLUMNS, build_line, build_row, localize
 from rfdetr_operator.shell.cluster import Body
 from rfdetr_operator.shell.local import LocalCluster
 
@@ -41,7 +41,7 @@ def format_clock(event: Body) -> str:
 def format_event(event: Body) -> str:
     """An event as kubectl describes it."""
     again = f" (x{event['count']})" if event["count"] > 1 else ""
-    return f"{event['type']:<8} {event['reason']}: {event['message']}{again}"
+    return f"{event['type']:<8} {event['reason']}: {localize(event['message'])}{again}"
 
 
 class PlainView:

@@ -42,7 +42,7 @@ class LocalCluster:
         self._machine = machine
         self._pods: dict[str, LocalPod] = {}
         self._services: dict[str, Body] = {}
-        self._events: dict[tuple[str, str], Body] = {}
+        self._events: list[Body] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.bell = asyncio.Event()
 
@@ -53,8 +53,8 @@ class LocalCluster:
 
     @property
     def events(self) -> tuple[Body, ...]:
-        """What the user was told, oldest first; a repeated notice stands where it was first told."""
-        return tuple(self._events.values())
+        """What the user was told, oldest first."""
+        return tuple(self._events)
 
     def claim_folder(self, claim: str) -> Path:
         """The folder that stands for a claim."""
@@ -180,19 +180,19 @@ class LocalCluster:
         self.tell(notice)
 
     def tell(self, notice: Notice) -> None:
-        """Add an event; the same one again raises its count."""
-        same = self._events.get((notice.reason, notice.message))
-        if same:
-            same["count"] += 1
+        """Add an event; the same one twice in a row only raises its count."""
+        last = self._events[-1] if self._events else {}
+        if (last.get("reason"), last.get("message")) == (notice.reason, notice.message):
+            last["count"] += 1
             return
         event = {
             "time": self._machine.clock().isoformat(timespec="seconds"),
             "type": notice.type,
-            "reason": notice.reason,
+            "reason": str(notice.reason),
             "message": notice.message,
             "count": 1,
         }
-        self._events[notice.reason, notice.message] = event
+        self._events.append(event)
         self._store.append_event(event)
 
     async def close(self) -> None:

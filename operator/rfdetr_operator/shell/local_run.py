@@ -57,7 +57,8 @@ async def reconcile_until_over(cluster: LocalCluster, reconcile: Reconcile, key:
         if is_over(parse_job(cluster.job)):
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(cluster.bell.wait(), due.total_seconds() if due else None)
+            async with asyncio.timeout(None if due is None else due.total_seconds()):
+                await cluster.bell.wait()
 
 
 def execute_harm(cluster: LocalCluster, harm: Harm, pod: LocalPod) -> None:

@@ -38,9 +38,7 @@ RUNNING = Status(
 
 def test_a_row_is_what_kubectl_prints() -> None:
     """The columns of the resource, from the status alone."""
-    expected = Row(
-        "shelves", "Running", "5/12", "0.412", "0.420", "1/10", "1m10s", "2/2", "0 (1 preemption)", "2m5s"
-    )
+    expected = Row("shelves", "Running", "5/12", "0.412", "0.420", "1/10", "1m10s", "2/2", "0 (1 preemption)", "2m5s")
 
     assert expected == build_row(make_job(RUNNING), NOW)
 

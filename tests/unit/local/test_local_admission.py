@@ -13,7 +13,7 @@ from rfdetr_operator.shell.local_checks import find_mistakes, local_mistakes, wi
 NOW = "2026-01-01T00:00:00Z"
 
 
-def make_manifest(**spec: Any) -> dict[str, Any]:
+def make_manifest(**spec: object) -> dict[str, Any]:
     """A right manifest of two nodes, with parts of its spec replaced."""
     return {
         "apiVersion": "rfdetr.io/v1alpha1",

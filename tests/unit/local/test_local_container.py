@@ -27,7 +27,7 @@ PLACE = Place(
 ANNOTATION = "rfdetr.io/run-config"
 
 
-def make_pod(**container: Any) -> dict[str, Any]:
+def make_pod(**container: object) -> dict[str, Any]:
     """The pod of node rank 1 with claims for data and output and a config from an annotation."""
     return {
         "metadata": {
