@@ -81,7 +81,7 @@ def outline(ink: NDArray[np.bool_], x: int, y: int) -> tuple[Point, ...]:
     right = [point for row, at in rows for point in ((x + at[-1] + 1, y + row), (x + at[-1] + 1, y + row + 1))]
     left = [point for row, at in reversed(rows) for point in ((x + at[0], y + row + 1), (x + at[0], y + row))]
     points = [(float(px), float(py)) for px, py in (*right, *left)]
-    around = zip([points[-1], *points], points, [*points[1:], points[0]])
+    around = zip([points[-1], *points], points, [*points[1:], points[0]], strict=False)
     return tuple(here for before, here, after in around if not before[0] == here[0] == after[0])
 
 
