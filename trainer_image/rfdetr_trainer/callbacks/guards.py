@@ -1,0 +1,114 @@
+"""What must hold: the whole world is there, the loss is a number, and the config beats the checkpoint."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from pytorch_lightning.callbacks import EarlyStopping
+
+from rfdetr_contract.report import FailureReason, World
+from rfdetr_contract.run import RunConfig
+from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.messages import Line
+
+CUDA_CHECK_INTERVAL = 10  # steps between two looks at the loss: each one waits for the device
+
+
+def find_early_stopping(trainer: Any) -> Any | None:
+    """RF-DETR's early-stopping callback, or None when it is off."""
+    return next((callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)), None)
+
+
+class WorldGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
+    """Counts the ranks before the first step: nothing silently trains on fewer devices."""
+
+    def __init__(self, run: RunConfig, line: Line) -> None:
+        self._run = run
+        self._line = line
+        self.world: World | None = None
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Every rank names its device and precision; every rank compares.
+
+        Raises:
+            RunError: the world is not the one that was asked for.
+
+        """
+        mine = (trainer.global_rank, describe_device(pl_module.device), str(trainer.precision))
+        seen: list[Any] = [None] * trainer.world_size
+        if trainer.world_size > 1:
+            dist.all_gather_object(seen, mine)
+        else:
+            seen = [mine]
+        self.world = attest(self._run.topology.world_size, seen)
+        if trainer.is_global_zero:
+            self._line.send(world=self.world)
+
+
+def describe_device(device: torch.device) -> str:
+    """A GPU's name, or cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def attest(expected: int, seen: list[tuple[int, str, str]]) -> World:
+    """The world that was counted.
+
+    Raises:
+        RunError: ranks are missing or there twice, or they compute in different precisions.
+
+    """
+    ranks = sorted({rank for rank, _, _ in seen})
+    precisions = sorted({precision for _, _, precision in seen})
+    if ranks != list(range(expected)):
+        raise RunError(
+            FailureReason.WORLD_SIZE_MISMATCH, f"{expected} ranks were asked for, {len(ranks)} are there: {ranks}"
+        )
+    if len(precisions) > 1:
+        raise RunError(
+            FailureReason.WORLD_SIZE_MISMATCH,
+            f"ranks compute in different precisions ({', '.join(precisions)}); set training.precision",
+        )
+    devices = tuple(device for _, device, _ in sorted(seen))
+    return World(expected=expected, attested=len(ranks), devices=devices[:16], precision=precisions[0])
+
+
+class LossGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
+    """A loss that is not a number ends the run: every later step would only spoil the weights."""
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Looks at the loss.
+
+        Raises:
+            RunError: it is not a finite number.
+
+        """
+        if pl_module.device.type == "cuda" and batch_idx % CUDA_CHECK_INTERVAL:
+            return
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if loss is not None and not math.isfinite(float(loss)):
+            raise RunError(
+                FailureReason.NAN_LOSS,
+                f"the loss is {float(loss)} at step {trainer.global_step} (epoch {trainer.current_epoch + 1}, "
+                f"batch {batch_idx + 1}); lower training.learningRate or look at the data",
+            )
+
+
+class ConfigBeatsCheckpoint(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
+    """Early stopping's patience is stored in the checkpoint; what the user says now holds."""
+
+    def __init__(self, run: RunConfig) -> None:
+        self._stopping = run.training.early_stopping
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Runs after the state was restored; a run that has waited enough trains no further step."""
+        stopping = find_early_stopping(trainer)
+        if stopping is None:
+            return
+        stopping.patience = self._stopping.patience
+        if stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True
+            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step  # not one step more

@@ -1,0 +1,229 @@
+"""One training, top to bottom: configs, data, module, trainer, our callbacks, fit, judgement, result."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import rfdetr.config
+import torch
+from pytorch_lightning.strategies import DDPStrategy
+from rfdetr.training import RFDETRModelModule, build_trainer
+
+from rfdetr_contract import names
+from rfdetr_contract.report import Judgement, Outcome, RunReport
+from rfdetr_contract.run import RunConfig
+from rfdetr_contract.variants import VARIANTS
+from rfdetr_trainer import config, dataset
+from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
+from rfdetr_trainer.callbacks.finish import Finish
+from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
+from rfdetr_trainer.callbacks.metrics import ProgressReporter
+from rfdetr_trainer.callbacks.seeds import StepSeeds
+from rfdetr_trainer.checkpoint_io import DurableIO, Kept, SetFacts, write_all, write_durably
+from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.judge import judge
+from rfdetr_trainer.manifest import RunFolder
+from rfdetr_trainer.messages import Line
+from rfdetr_trainer.outcome import End
+from rfdetr_trainer.resume import Resume
+from rfdetr_trainer.sampler import ResumableDataModule, seed_everything
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one worker is told of its round, beside the RunConfig."""
+
+    data_root: Path
+    output_root: Path
+    generation: int
+    resume: Resume | None
+    line: Line
+    flag: StopFlag
+
+
+def fit(run: RunConfig, this: Round) -> End:
+    """Train to the end; how it ended.
+
+    Raises:
+        Preempted: all ranks left after a save.
+        RunError: the run cannot go on, with its reason.
+
+    """
+    seed_everything("run", run.training.seed)
+    folder = RunFolder.of(this.output_root, run)
+    data = this.data_root / run.dataset.path
+    layout = dataset.detect_layout(data, run.dataset.format)
+    num_classes = run.model.num_classes or dataset.count_classes(data, layout)
+    model_config, train_config = build_configs(run, this, folder, num_classes)
+
+    reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
+    storage = build_storage(run, this, folder, num_classes, reporter)
+    world = WorldGuard(run, this.line)
+    first = (this.resume.epoch, rescale_batches(this.resume, run)) if this.resume else (0, 0)
+    datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
+    module = RFDETRModelModule(model_config, train_config)
+    trainer = build_trainer(train_config, model_config, strategy=build_strategy(run), plugins=[storage])
+
+    ends: list[End] = []
+
+    def conclude(trainer: Any, module: Any) -> None:
+        judgement = judge_best(run, this, folder, (module, datamodule), reporter)
+        ends.append(write_result(run, this, folder, build_result(run, this, trainer, world, reporter, judgement)))
+        if storage.fault is not None:
+            raise RunError(storage.fault, "the final state could not be saved; the last good checkpoint stays")
+
+    target = str(folder.checkpoints / "step.ckpt")
+    trainer.callbacks += [
+        StepSeeds(run.training.seed),
+        LossGuard(),
+        world,
+        ConfigBeatsCheckpoint(run),
+        reporter,
+        Boundary(this.flag, run.checkpoints, target, is_saved=lambda: storage.fault is None),
+        Finish(conclude),
+    ]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*resumable.*")  # our sampler is
+        trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
+    return ends[0] if ends else choose_end(trainer)
+
+
+def build_configs(run: RunConfig, this: Round, folder: RunFolder, num_classes: int) -> tuple[Any, Any]:
+    """Rfdetr's own configs of the model and of the training."""
+    model_class = getattr(rfdetr.config, VARIANTS[run.model.variant].config)
+    segments = run.model.task == "segmentation"
+    train_class = rfdetr.config.SegmentationTrainConfig if segments else rfdetr.config.TrainConfig
+    config.check_overrides("model", run.model.overrides, config.OURS_OF_MODEL, model_class.model_fields)
+    config.check_overrides("training", run.training.overrides, config.OURS_OF_TRAINING, train_class.model_fields)
+    resuming = this.resume is not None
+    weights = None if resuming else config.choose_weights(run, (this.output_root, this.data_root))
+    model = config.build_model_arguments(run, num_classes=num_classes, weights=weights, resuming=resuming)
+    folder.rfdetr.mkdir(parents=True, exist_ok=True)
+    training = config.build_train_arguments(
+        run, data=this.data_root / run.dataset.path, output=folder.rfdetr, resuming=resuming
+    )
+    if this.resume is not None:  # Lightning refuses fewer epochs than are done
+        training["epochs"] = max(training["epochs"], this.resume.epoch)
+    return model_class(**model), train_class(**training)
+
+
+def build_strategy(run: RunConfig) -> DDPStrategy:
+    """RF-DETR's own choice for DDP, with a time-out of ours instead of half an hour."""
+    whole = run.batch.accumulation == 1
+    return DDPStrategy(
+        timeout=timedelta(seconds=run.limits.process_group_seconds),
+        find_unused_parameters=True,
+        static_graph=whole,
+        gradient_as_bucket_view=whole,
+    )
+
+
+def build_storage(
+    run: RunConfig, this: Round, folder: RunFolder, num_classes: int, reporter: ProgressReporter
+) -> DurableIO:
+    """The checkpoint plugin of this round."""
+    return DurableIO(
+        folder=folder,
+        facts=SetFacts(
+            generation=this.generation,
+            world_size=run.topology.world_size,
+            effective_batch=run.batch.effective,
+            config_hash=run.hash(),
+            model=config.describe_model(run, num_classes),
+            rfdetr=version("rfdetr"),
+        ),
+        kept=Kept(last=run.checkpoints.keep_last, best=run.checkpoints.keep_best),
+        resume=this.resume,
+        told=reporter.saved,
+        faulted=lambda reason, message: print(f"rfdetr: {reason}: {message}; training goes on", flush=True),
+        score=reporter.score,
+    )
+
+
+def rescale_batches(resume: Resume, run: RunConfig) -> int:
+    """Batches of the running epoch that are trained, in this world's counting: the samples seen stay the same."""
+    if resume.world_size == run.topology.world_size:
+        return resume.batch_in_epoch
+    seen = resume.batch_in_epoch * resume.world_size
+    return seen // run.topology.world_size
+
+
+def judge_best(
+    run: RunConfig, this: Round, folder: RunFolder, trained: tuple[Any, Any], reporter: ProgressReporter
+) -> Judgement | None:
+    """The best checkpoint by pycocotools, or None when there is none."""
+    best = folder.rfdetr / names.BEST_CHECKPOINT
+    if reporter.best is None or not best.is_file():
+        return None
+    this.line.send(phase="judge")
+    module, datamodule = trained
+    module.model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["model"])
+    data = this.data_root / run.dataset.path
+    split = dataset.read_split(data, dataset.detect_layout(data, run.dataset.format), "valid")
+    return judge(
+        module,
+        datamodule,
+        split,
+        reported=reporter.best.value,
+        max_dets=int(module.train_config.eval_max_dets),
+        segmentation=run.model.task == "segmentation",
+    )
+
+
+def choose_end(trainer: Any) -> End:
+    """Early stopped, or every epoch done."""
+    stopping = find_early_stopping(trainer)
+    if stopping is not None and stopping.wait_count >= stopping.patience:
+        return End(
+            Outcome.EARLY_STOPPED,
+            message=f"mAP 50:95 did not improve for {stopping.wait_count} validated epochs",
+        )
+    return End(Outcome.COMPLETED, message=f"{trainer.current_epoch} epochs trained")
+
+
+def build_result(
+    run: RunConfig,
+    this: Round,
+    trainer: Any,
+    world: WorldGuard,
+    reporter: ProgressReporter,
+    judgement: Judgement | None,
+) -> RunReport:
+    """The terminal marker."""
+    end = choose_end(trainer)
+    best = f"{run.output}/{names.RFDETR_DIR}/{names.BEST_CHECKPOINT}"
+    return RunReport(
+        outcome=end.outcome,
+        message=end.message,
+        attempt=run.attempt,
+        generation=this.generation,
+        resumed_step=this.resume.step if this.resume else None,
+        time=time.time(),
+        world=world.world,
+        progress=reporter.snapshot(trainer),
+        best_checkpoint=best if (this.output_root / best).is_file() else None,
+        judgement=judgement,
+    )
+
+
+def write_result(run: RunConfig, this: Round, folder: RunFolder, report: RunReport) -> End:
+    """Make the marker durable, and tell it."""
+    text = report.model_dump_json(exclude_none=True, indent=1).encode()
+    write_durably(folder.result, lambda target: write_all(target, text))
+    this.line.send(
+        phase="end",
+        progress=report.progress,
+        outcome=report.outcome,
+        message=report.message,
+        best_checkpoint=report.best_checkpoint,
+        judgement=report.judgement,
+        resumed_step=report.resumed_step,
+        world=report.world,
+    )
+    return End(report.outcome, message=report.message)
