@@ -66,7 +66,8 @@ class Agent:
 
     async def _serve(self) -> RunReport:
         while True:
-            self._state, commands = node.advance(self._state, await self._events.get())
+            event = await self._events.get()
+            self._state, commands = node.advance(self._state, event)
             for command in commands:
                 if isinstance(command, node.Finish):
                     return command.report

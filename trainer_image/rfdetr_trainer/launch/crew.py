@@ -111,6 +111,8 @@ class Crew:
         """Start all workers of a round."""
         self._board.begin(order.generation, order.steps_redone, order.resume.step if order.resume else None)
         self._oom_kills = read_oom_kills()
+        start = f"resume from step {order.resume.step}" if order.resume else "from the start"
+        say(f"round {order.generation}: {self._flags.nnodes * self._flags.nproc} ranks, {start}")
         for local_rank, rank in enumerate(self.ranks):
             tail = Tail()
             output = Output(lambda line, rank=rank, tail=tail: self._take(rank, tail, line))  # type: ignore[misc]

@@ -53,7 +53,7 @@ class Leader:
         deadline = time.monotonic() + BIND_SECONDS
         while self._server is None:
             try:
-                self._server = await asyncio.start_server(self._greet, None, port, limit=LINE_LIMIT)
+                self._server = await asyncio.start_server(self._accept, None, port, limit=LINE_LIMIT)
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise OSError(error.errno, error.strerror, f"--master-port={port}") from error
@@ -88,8 +88,10 @@ class Leader:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        channel = Channel(reader, writer, MEMBER, self._storage.run.limits.peer_seconds)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._spawn(self._greet(Channel(reader, writer, MEMBER, self._storage.run.limits.peer_seconds)))
+
+    async def _greet(self, channel: Members) -> None:
         hello = await channel.receive()
         if not isinstance(hello, Hello) or hello.job_uid != self._storage.run.job.uid:
             channel.close()
@@ -133,8 +135,6 @@ class Leader:
             case rounds.Claim(resume, redone):
                 self._spawn(self._guard(self._claim(resume, redone)))
             case rounds.Publish(order):
-                start = f"resume from step {order.resume.step}" if order.resume else "from the start"
-                say(f"round {order.generation}: {self._storage.run.topology.world_size} ranks, {start}")
                 self._broadcast(order)
             case rounds.StopAll(generation):
                 if self._state.deaths:

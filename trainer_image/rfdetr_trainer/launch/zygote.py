@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from argparse import SUPPRESS
 from pathlib import Path
 from typing import NoReturn
@@ -178,11 +179,13 @@ class Zygote:
 def preload(modules: list[str]) -> dict[str, str]:
     """Import all modules; those that fail, with why."""
     failed = {}
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # noqa: BLE001 - an import can raise anything; the worker will say it again, whole
-            failed[name] = f"{type(error).__name__}: {error}"[:300]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what libraries say of each other while they load is no news of the run
+        for name in modules:
+            try:
+                importlib.import_module(name)
+            except Exception as error:  # noqa: BLE001 - an import can raise anything; the worker says it again, whole
+                failed[name] = f"{type(error).__name__}: {error}"[:300]
     return failed
 
 
