@@ -6,10 +6,11 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from rfdetr_operator.api.v1alpha1 import parse_job
+from rfdetr_operator.api.v1alpha1 import TrainingJob, parse_job
 from rfdetr_operator.cli.args import Commands, add_command, add_state
 from rfdetr_operator.cli.rows import build_row, build_table
-from rfdetr_operator.shell.local_store import list_stores
+from rfdetr_operator.shell.local_run import is_finished
+from rfdetr_operator.shell.local_store import Store, list_stores
 
 
 def add(commands: Commands) -> None:
@@ -18,14 +19,21 @@ def add(commands: Commands) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the table, and which process runs what."""
-    stores = [(store, body) for store in list_stores(args.state) if (body := store.load())]
-    if not stores:
+    """Print the table, then who runs what."""
+    jobs = [(store, parse_job(body)) for store in list_stores(args.state) if (body := store.load())]
+    if not jobs:
         sys.stdout.write(f"no jobs in {args.state}\n")
         return 0
     now = datetime.now(UTC)
-    sys.stdout.write(build_table([build_row(parse_job(body), now) for _, body in stores]) + "\n")
-    for store, _ in stores:
-        if holder := store.running():
-            sys.stdout.write(f"{store.key}: run by process {holder}, logs in {store.logs}\n")
+    sys.stdout.write(build_table([build_row(job, now) for _, job in jobs]) + "\n")
+    for store, job in jobs:
+        if sentence := describe_runner(store, job):
+            sys.stdout.write(f"{sentence}\n")
     return 0
+
+
+def describe_runner(store: Store, job: TrainingJob) -> str:
+    """Who runs a job that has not ended."""
+    if holder := store.running():
+        return f"{store.key}: run by process {holder}, logs in {store.logs}"
+    return "" if is_finished(job) else f"{store.key}: not being run; it goes on with: rfdetrctl local run FILE"

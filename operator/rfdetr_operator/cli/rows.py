@@ -44,19 +44,21 @@ def build_row(job: TrainingJob, now: datetime) -> Row:
         patience=display.patience,
         eta=display.eta,
         nodes=display.nodes,
-        restarts=format_restarts(job.status.restarts or Restarts()),
+        restarts=str((job.status.restarts or Restarts()).counted),
         age=format_age(job.metadata.creation_timestamp, now),
     )
 
 
 def format_restarts(restarts: Restarts) -> str:
     """Counted restarts, and in brackets what they do not count."""
-    free = [
-        f"{number} {word}{'' if number == 1 else 's'}"
-        for number, word in ((restarts.preemptions, "preemption"), (restarts.process, "process restart"))
-        if number
-    ]
+    free = free_restarts(restarts)
     return f"{restarts.counted} ({', '.join(free)})" if free else str(restarts.counted)
+
+
+def free_restarts(restarts: Restarts) -> list[str]:
+    """Restarts that spend no budget, such as ``1 preemption``."""
+    kinds = ((restarts.preemptions, "preemption"), (restarts.process, "process restart"))
+    return [f"{number} {word}{'' if number == 1 else 's'}" for number, word in kinds if number]
 
 
 def format_age(created: str | None, now: datetime) -> str:
@@ -85,10 +87,28 @@ def build_line(job: TrainingJob, now: datetime) -> str:
     """The row as one plain line for logs."""
     row = build_row(job, now)
     step = f"  step {job.status.progress.step}" if job.status.progress else ""
+    restarts = format_restarts(job.status.restarts or Restarts())
     return (
         f"{row.phase:<10} epoch {row.epoch}{step}  mAP {row.map}  best {row.best}  patience {row.patience}  "
-        f"ETA {row.eta}  nodes {row.nodes}  restarts {row.restarts}"
+        f"ETA {row.eta}  nodes {row.nodes}  restarts {restarts}"
     )
+
+
+def build_details(job: TrainingJob) -> str:
+    """What kubectl's columns have no room for, in one line."""
+    status, progress = job.status, job.status.progress
+    told = []
+    if progress:
+        told.append(f"step {progress.step}")
+        if progress.checkpoint:
+            told.append(f"checkpoint at step {progress.checkpoint.step}")
+        if progress.images_per_second:
+            told.append(f"{progress.images_per_second} images/s")
+    if status.batch_plan:
+        batch = status.batch_plan
+        told.append(f"batch {batch.per_device} x {batch.accumulation} x {batch.ranks} ranks = {batch.effective}")
+    told += free_restarts(status.restarts or Restarts())
+    return " · ".join(told)
 
 
 def build_table(rows: list[Row]) -> str:

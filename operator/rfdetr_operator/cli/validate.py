@@ -35,7 +35,7 @@ def execute(args: argparse.Namespace) -> int:
     batch, resolution = choose_batch(job), choose_resolution(job.spec)
     sys.stdout.write(
         f"{args.file}: right. {job.metadata.name} trains {job.spec.model.variant} at {resolution.pixels} pixels "
-        f"for {job.spec.training.epochs} epochs on {batch.ranks} ranks; "
+        f"for {job.spec.training.epochs} epochs; ranks {batch.ranks}; "
         f"one step is {batch.per_device} a rank x {batch.accumulation} x {batch.ranks} = {batch.effective} samples.\n"
     )
     if resolution.remark:

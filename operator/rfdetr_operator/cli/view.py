@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rfdetr_operator.api.v1alpha1 import TrainingJob, parse_job
-from rfdetr_operator.cli.rows import COLUMNS, build_line, build_row, localize
+from rfdetr_operator.cli.rows import COLUMNS, build_details, build_line, build_row, localize
 from rfdetr_operator.shell.cluster import Body
 from rfdetr_operator.shell.local import LocalCluster
 
@@ -87,19 +87,22 @@ class LiveView:
 def build_screen(job: TrainingJob, events: tuple[Body, ...], now: datetime) -> Group:
     """The live view of one moment."""
     row = build_row(job, now)
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in COLUMNS:
         table.add_column(column, no_wrap=True)
     cells = [Text(cell) for cell in row.cells]
     cells[1].stylize(PHASE_STYLES.get(row.phase, "cyan"))
     table.add_row(*cells)
-    lines = [
-        Text.assemble(
-            (format_clock(event), "dim"), "  ", (format_event(event), "yellow" if event["type"] == "Warning" else "")
-        )
-        for event in events[-EVENTS:]
-    ]
-    return Group(Text(), table, Text(), *lines)
+    lines = [build_event(event) for event in events[-EVENTS:]]
+    details = Text(build_details(job), style="dim", no_wrap=True, overflow="ellipsis")
+    return Group(Text(), table, details, Text(), *lines)
+
+
+def build_event(event: Body) -> Text:
+    """One event on one line; what the terminal has no room for is in the job's folder."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{format_clock(event)}  ", style="dim")
+    return text.append(format_event(event), style="yellow" if event["type"] == "Warning" else "")
 
 
 def open_view(out: IO[str], *, plain: bool) -> View:

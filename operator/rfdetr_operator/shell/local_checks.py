@@ -56,11 +56,17 @@ def describe_error(error: Mapping[str, Any]) -> str:
             return f"{field}: is required"
         case "extra_forbidden":
             known = known_fields(path[:-1])
-            close = difflib.get_close_matches(path[-1], known, n=1)
+            close = find_close(path[-1], known)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
             return f"{field}: unknown field; {hint}"
     message = str(error["msg"])
     return f"{field}: {error['input']!r} is not allowed: {message[:1].lower()}{message[1:]}"
+
+
+def find_close(word: str, known: tuple[str, ...]) -> list[str]:
+    """Known names that resemble a word, or begin with it."""
+    begin = [name for name in known if name.lower().startswith(word.lower())]
+    return difflib.get_close_matches(word, known, n=1) or begin
 
 
 def is_union_branch(part: str) -> bool:

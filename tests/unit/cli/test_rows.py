@@ -16,7 +16,15 @@ from rfdetr_operator.api.v1alpha1 import (
     Status,
     TrainingJob,
 )
-from rfdetr_operator.cli.rows import Row, build_line, build_row, build_table, format_restarts, format_span
+from rfdetr_operator.cli.rows import (
+    Row,
+    build_details,
+    build_line,
+    build_row,
+    build_table,
+    format_restarts,
+    format_span,
+)
 
 NOW = datetime(2026, 1, 1, 12, 2, 5, tzinfo=UTC)
 SPEC = Spec.model_validate({"dataset": {"claimName": "data"}, "checkpoints": {"claimName": "runs"}})
@@ -38,7 +46,7 @@ RUNNING = Status(
 
 def test_a_row_is_what_kubectl_prints() -> None:
     """The columns of the resource, from the status alone."""
-    expected = Row("shelves", "Running", "5/12", "0.412", "0.420", "1/10", "1m10s", "2/2", "0 (1 preemption)", "2m5s")
+    expected = Row("shelves", "Running", "5/12", "0.412", "0.420", "1/10", "1m10s", "2/2", "0", "2m5s")
 
     assert expected == build_row(make_job(RUNNING), NOW)
 
@@ -56,6 +64,12 @@ def test_a_plain_line_has_the_step() -> None:
     )
 
     assert expected == build_line(make_job(RUNNING), NOW)
+
+
+def test_the_details_are_what_the_row_has_no_room_for() -> None:
+    """Only what is known."""
+    assert "step 100 · 1 preemption" == build_details(make_job(RUNNING))
+    assert "" == build_details(make_job(Status()))
 
 
 def test_a_table_is_aligned() -> None:

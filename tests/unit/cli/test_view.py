@@ -81,7 +81,7 @@ def test_the_live_screen_has_the_row_and_the_last_events() -> None:
     assert ["NAME", "PHASE", "EPOCH", "MAP", "BEST", "PATIENCE", "ETA", "NODES", "RESTARTS", "AGE"] in [
         text.split() for text in shown.splitlines()
     ]
-    assert "shelves   Running   5/12" in shown
+    assert "shelves  Running  5/12" in shown
     assert "loss 2 " not in shown
     assert "Warning  WorkerFailed: loss 10 (x10)" in shown.splitlines()[-1]
 
