@@ -144,7 +144,7 @@ def load_verified(path: Path, sha256: str) -> dict[str, Any]:
     return loaded
 
 
-class DurableCheckpointIO(CheckpointIO):
+class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is not type-checked here
     """Lightning's door to the disk. A full or broken disk does not stop the training; the last good set stays."""
 
     def __init__(
@@ -168,7 +168,7 @@ class DurableCheckpointIO(CheckpointIO):
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
-    ) -> None:  # noqa: ARG002
+    ) -> None:
         """Save a set; another path that was asked for gets a second name for it."""
         try:
             self._save(checkpoint, Path(path))
@@ -237,7 +237,7 @@ class DurableCheckpointIO(CheckpointIO):
 
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:  # noqa: ARG002
+    ) -> dict[str, Any]:
         """The checkpoint that this round resumes from; nothing else is ever loaded here."""
         if self._resume is None or Path(path) != Path(self._resume.file):
             raise RunError(

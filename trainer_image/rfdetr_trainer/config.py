@@ -144,12 +144,6 @@ def build_train_arguments(run: RunConfig, *, data: Path, output: Path, resuming:
     return arguments | training.overrides
 
 
-def describe_model(run: RunConfig, num_classes: int) -> str:
-    """One line by which two runs' models are compared: a resume needs it to be equal."""
-    overrides = ",".join(f"{key}={run.model.overrides[key]}" for key in sorted(run.model.overrides))
-    return f"{run.model.variant} {run.model.task} {run.model.resolution}px {num_classes} classes {overrides}".strip()
-
-
 def choose_weights(run: RunConfig, roots: tuple[Path, ...]) -> str | None:
     """The file of ``pretrain_weights``, looked for below the output root and then the data root.
 

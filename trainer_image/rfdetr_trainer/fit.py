@@ -16,7 +16,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from rfdetr.training import RFDETRModelModule, build_trainer
 
 from rfdetr_contract import names
-from rfdetr_contract.report import Judgement, Outcome, RunReport
+from rfdetr_contract.report import CheckpointState, Judgement, Outcome, RunReport
 from rfdetr_contract.run import RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config, dataset
@@ -25,10 +25,9 @@ from rfdetr_trainer.callbacks.finish import Finish
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
 from rfdetr_trainer.callbacks.metrics import ProgressReporter
 from rfdetr_trainer.callbacks.seeds import StepSeeds
-from rfdetr_trainer.checkpoint_io import DurableIO, Kept, SetFacts, write_all, write_durably
-from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, write_durable
 from rfdetr_trainer.judge import judge
-from rfdetr_trainer.manifest import RunFolder
+from rfdetr_trainer.manifest import RunFolder, build_model_line
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.outcome import End
 from rfdetr_trainer.resume import Resume
@@ -64,6 +63,7 @@ def fit(run: RunConfig, this: Round) -> End:
 
     reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
     storage = build_storage(run, this, folder, num_classes, reporter)
+    reporter.scored = lambda score: setattr(storage, "score", score)
     world = WorldGuard(run, this.line)
     first = (this.resume.epoch, rescale_batches(this.resume, run)) if this.resume else (0, 0)
     datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
@@ -76,7 +76,7 @@ def fit(run: RunConfig, this: Round) -> End:
         judgement = judge_best(run, this, folder, (module, datamodule), reporter)
         ends.append(write_result(run, this, folder, build_result(run, this, trainer, world, reporter, judgement)))
         if storage.fault is not None:
-            raise RunError(storage.fault, "the final state could not be saved; the last good checkpoint stays")
+            raise storage.fault
 
     target = str(folder.checkpoints / "step.ckpt")
     trainer.callbacks += [
@@ -126,23 +126,32 @@ def build_strategy(run: RunConfig) -> DDPStrategy:
 
 def build_storage(
     run: RunConfig, this: Round, folder: RunFolder, num_classes: int, reporter: ProgressReporter
-) -> DurableIO:
+) -> DurableCheckpointIO:
     """The checkpoint plugin of this round."""
-    return DurableIO(
-        folder=folder,
-        facts=SetFacts(
+
+    def tell(state: CheckpointState | None, fault: str) -> None:
+        if state is not None:
+            reporter.checkpoint = state
+        this.line.send(phase="checkpoint", message=fault)
+
+    return DurableCheckpointIO(
+        folder,
+        SetFacts(
             generation=this.generation,
             world_size=run.topology.world_size,
             effective_batch=run.batch.effective,
             config_hash=run.hash(),
-            model=config.describe_model(run, num_classes),
+            model=build_model_line(run.model, num_classes),
             rfdetr=version("rfdetr"),
+            torch=torch.__version__,
         ),
-        kept=Kept(last=run.checkpoints.keep_last, best=run.checkpoints.keep_best),
-        resume=this.resume,
-        told=reporter.saved,
-        faulted=lambda reason, message: print(f"rfdetr: {reason}: {message}; training goes on", flush=True),
-        score=reporter.score,
+        Keep(
+            last=run.checkpoints.keep_last,
+            best=run.checkpoints.keep_best,
+            resumed=Path(this.resume.file).name if this.resume else None,
+        ),
+        this.resume,
+        tell,
     )
 
 
@@ -215,7 +224,7 @@ def build_result(
 def write_result(run: RunConfig, this: Round, folder: RunFolder, report: RunReport) -> End:
     """Make the marker durable, and tell it."""
     text = report.model_dump_json(exclude_none=True, indent=1).encode()
-    write_durably(folder.result, lambda target: write_all(target, text))
+    write_durable(folder.result, text)
     this.line.send(
         phase="end",
         progress=report.progress,

@@ -39,7 +39,8 @@ class ResumableSampler(DistributedSampler[Any]):
     ) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=True, seed=seed)
         self.first_epoch, self.first_sample = first
-        self.shared_epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self.shared_epoch = torch.zeros((), dtype=torch.int64)
+        self.shared_epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch's own gap
         self.set_epoch(self.first_epoch)
 
     def set_epoch(self, epoch: int) -> None:

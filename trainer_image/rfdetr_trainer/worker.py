@@ -30,6 +30,7 @@ NOISE = (
     ".*resumable.*",
     ".*pretrain_weights.*",
     ".*lr_scheduler.step.*",
+    ".*recommended to use .self.log.*",
     ".*Checkpoint directory.*exists and is not empty.*",
 )
 

@@ -78,7 +78,7 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Between two epochs everything is saved already."""
-        leave, _ = self._agree(self._flag.is_set, False)
+        leave, _ = self._agree(self._flag.is_set, save=False)
         if leave and trainer.global_step > 0 and trainer.fit_loop.epoch_loop.batch_progress.current.ready == 0:
             raise Preempted(trainer.global_step, saved=self._is_saved())
 
@@ -88,14 +88,14 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
             return
         every = self._plan.every_minutes
         late = every is not None and self._clock() - self._saved_at >= every * 60
-        leave, late = self._agree(self._flag.is_set, late and trainer.is_global_zero)
+        leave, late = self._agree(self._flag.is_set, save=late and trainer.is_global_zero)
         if leave or late or is_due(trainer.global_step, self._plan.every_steps):
             trainer.save_checkpoint(self._target)
             self._saved_at = self._clock()
         if leave:
             raise Preempted(trainer.global_step, saved=self._is_saved())
 
-    def _agree(self, leave: bool, save: bool) -> tuple[bool, bool]:
+    def _agree(self, leave: bool, *, save: bool) -> tuple[bool, bool]:
         """True on every rank as soon as it is true on one."""
         if self._group is None:
             return leave, save

@@ -86,6 +86,7 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
         self.ema: Scores | None = None
         self.best: Best | None = None
         self.checkpoint: CheckpointState | None = None
+        self.scored: Callable[[float | None], None] = lambda _: None  # told of each validation's mAP 50:95
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types only: it is loaded without pickle's freedom."""
@@ -97,14 +98,6 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
         self.regular = Scores.model_validate(state_dict["regular"]) if "regular" in state_dict else None
         self.ema = Scores.model_validate(state_dict["ema"]) if "ema" in state_dict else None
         self.best = Best.model_validate(state_dict["best"]) if "best" in state_dict else None
-
-    def score(self) -> float | None:
-        """The mAP 50:95 of the last validation, for the manifest."""
-        return max((score.map50_95 for score in (self.regular, self.ema) if score is not None), default=None)
-
-    def saved(self, state: CheckpointState) -> None:
-        """A checkpoint became durable."""
-        self.checkpoint = state
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The pace is this process's own."""
@@ -141,6 +134,7 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
         # Unless both were evaluated, RF-DETR shows the EMA's metrics under the regular keys as well.
         self.regular = None if self.ema is not None and regular == self.ema else regular
         self.best = choose_best(self.best, self.regular, self.ema, trainer.current_epoch + 1)
+        self.scored(max((score.map50_95 for score in (self.regular, self.ema) if score is not None), default=None))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """The epoch's numbers."""

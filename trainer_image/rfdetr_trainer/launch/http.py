@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from rfdetr_contract.report import RunReport
 from rfdetr_trainer.launch.exposition import build_exposition
+from rfdetr_trainer.launch.ports import listen
 
 REQUEST_SECONDS = 2.0
 HEAD_LIMIT = 8192
@@ -45,4 +46,4 @@ async def serve_http(port: int, report: Callable[[], RunReport]) -> asyncio.Serv
                 await writer.drain()
         writer.close()
 
-    return await asyncio.start_server(answer, None, port, limit=HEAD_LIMIT)
+    return await asyncio.start_server(answer, sock=listen(port), limit=HEAD_LIMIT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Coroutine
 
@@ -14,6 +13,7 @@ from rfdetr_trainer.launch import rounds
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.channel import LINE_LIMIT, Channel
 from rfdetr_trainer.launch.logs import say
+from rfdetr_trainer.launch.ports import find_free_port, listen
 from rfdetr_trainer.launch.storage import Storage, build_failed, build_overtaken, read_result
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import MEMBER, Done, End, FromLeader, FromMember, Hello, Ping, Preempted, Stop
@@ -53,7 +53,7 @@ class Leader:
         deadline = time.monotonic() + BIND_SECONDS
         while self._server is None:
             try:
-                self._server = await asyncio.start_server(self._accept, None, port, limit=LINE_LIMIT)
+                self._server = await asyncio.start_server(self._accept, sock=listen(port), limit=LINE_LIMIT)
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise OSError(error.errno, error.strerror, f"--master-port={port}") from error
@@ -184,10 +184,3 @@ class Leader:
                 if generation and await in_thread(lambda: self._storage.is_overtaken(self._state.generation)):
                     self._end_here(build_failed(build_overtaken(generation)))
                     return
-
-
-def find_free_port() -> int:
-    """A port that nobody listens on, for the next round's store."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,58 @@
+"""Which checkpoint sets stay: the newest, the best, what this round came from, and all of a newer generation."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rfdetr_trainer.manifest import Manifest, RunFolder
+
+
+def read_manifests(folder: Path) -> tuple[Manifest, ...]:
+    """The readable manifests of a folder."""
+    found = []
+    for path in sorted(folder.glob("g*.json")):
+        try:
+            found.append(Manifest.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError):
+            continue
+    return tuple(found)
+
+
+def choose_doomed(
+    manifests: Iterable[Manifest], generation: int, last: int, best: int, resumed: str | None
+) -> tuple[Manifest, ...]:
+    """The sets to delete, oldest first. What this round resumed from stays until ``last`` newer ones are durable."""
+    ours = sorted(
+        (one for one in manifests if one.generation <= generation), key=lambda one: (one.generation, one.step)
+    )
+    newest = ours[len(ours) - max(last, 1) :]
+    scored = sorted((one for one in ours if one.map50_95 is not None), key=lambda one: (one.map50_95 or 0.0, one.step))
+    kept = {one.file for one in newest} | {one.file for one in scored[len(scored) - best :] if best}
+    own = sum(1 for one in ours if one.generation == generation)
+    if resumed is not None and own < max(last, 1):
+        kept.add(resumed)
+    return tuple(one for one in ours if one.file not in kept)
+
+
+def find_leftovers(folder: RunFolder) -> tuple[Path, ...]:
+    """Unfinished files of writers that are gone: another host's (its pod was replaced) or a dead process's."""
+    found = [path for place in (folder.checkpoints, folder.rfdetr) for path in place.glob(".*.tmp-*")]
+    return tuple(path for path in found if not _is_alive(path.name.rpartition(".tmp-")[2]))
+
+
+def _is_alive(writer: str) -> bool:
+    host, _, pid = writer.rpartition("-")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
