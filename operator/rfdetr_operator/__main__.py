@@ -95,10 +95,18 @@ async def running_queue(cluster: Cluster, settings: Settings, metrics: Metrics) 
             await queue.drain(DRAIN)
 
 
-async def watch(queue: WorkQueue[Key], connection: Connection, settings: Settings) -> None:
+def claim_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and SIGINT set the flag and do nothing else."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def watch(queue: WorkQueue[Key], connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
     """Run kopf until a watcher fails or the task is cancelled."""
     registry = kopf.OperatorRegistry()
-    register(registry, queue.add, connection.read_credentials)
+    # kopf takes the signals for itself when it starts, and would leave without our drain
+    register(registry, queue.add, connection.read_credentials, lambda: claim_signals(stop))
     await kopf.operator(
         registry=registry,
         settings=build_settings(random.random),
@@ -124,7 +132,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
         beside = asyncio.create_task(resync(cluster, queue, health))
         # kopf cancels at its end every task that is younger than itself: everything else is older
         stopped = asyncio.create_task(stop.wait())
-        watcher = asyncio.create_task(watch(queue, connection, settings))
+        watcher = asyncio.create_task(watch(queue, connection, settings, stop))
         log.info("serving", extra={"namespaces": settings.namespaces or "all", "port": settings.http_port})
         await asyncio.wait({watcher, stopped, beside}, return_when=asyncio.FIRST_COMPLETED)
         failed = not stop.is_set()
@@ -138,9 +146,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
 
 async def run_until_signalled(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = asyncio.Event()
+    claim_signals(stop)
     return await run(settings, stop)
 
 

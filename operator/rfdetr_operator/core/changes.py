@@ -20,7 +20,8 @@ class Change(enum.StrEnum):
 
 def dump_status(status: Status) -> dict[str, Any]:
     """The status as the API server stores it."""
-    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    dumped = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {key: value for key, value in dumped.items() if value != []}
 
 
 def build_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

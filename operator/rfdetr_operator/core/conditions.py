@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from rfdetr_operator.api.v1alpha1 import Condition, Metadata, Status
+from rfdetr_operator.api.v1alpha1 import Condition, Display, Metadata, Restarts, Status
 from rfdetr_operator.core.model import Notice
 from rfdetr_operator.core.times import format_time
 
@@ -132,6 +132,8 @@ def build_status(status: Status, state: State, metadata: Metadata, now: datetime
         update={
             "observed_generation": metadata.generation,
             "phase": str(state.phase),
+            "restarts": status.restarts or Restarts(),
+            "display": status.display or Display(),
             "conditions": build_conditions(status, state, metadata.generation, now),
             **updates,
         }

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter as Count
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from rfdetr_contract.metrics import OPERATOR, Metric
 from rfdetr_operator.api.v1alpha1 import Restarts, Status
@@ -18,6 +25,7 @@ class Metrics:
     """Counts what the shell does; jobs are counted from the phases that the reconciles saw."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # the contract names every series
         self.registry = CollectorRegistry()
         self._made = {each.name: _make(each, self.registry) for each in OPERATOR}
         self._phases: dict[Key, str] = {}
