@@ -23,7 +23,9 @@ GOAL = 1.0
 def measure_import(say: Say) -> float:
     """Seconds that a fresh process takes to import what a worker needs."""
     started = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import rfdetr.training"], env=workload.build_env(), check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import rfdetr.training"], env=workload.build_env(), check=True, capture_output=True
+    )
     seconds = time.monotonic() - started
     say(f"import in a fresh process: {seconds:.2f} s")
     return seconds
@@ -55,6 +57,7 @@ def lose_pods(dataset: Path, folder: Path, losses: int, say: Say) -> tuple[list[
 
 def measure(short: bool, say: Say) -> Measured:
     workload.check_machine()
+    workload.write_bytecode()
     blocks, losses = (1, 2) if short else (3, 2)
     seconds: list[float] = []
     faults: list[str] = []

@@ -62,6 +62,7 @@ def hurt_stock(dataset: Path, folder: Path, kills: int, say: Say) -> Kills:
 
 def measure(short: bool, say: Say) -> Measured:
     workload.check_machine()
+    workload.write_bytecode()
     blocks, kills = (1, 2) if short else (3, 3)
     mine, theirs = Kills(), Kills()
     with tempfile.TemporaryDirectory(prefix="rfdetr-benchmark-") as name:

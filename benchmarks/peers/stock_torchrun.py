@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -59,6 +60,10 @@ class Marks(pl.Callback):  # type: ignore[misc]
     def __init__(self, out: Path, checkpoint: Path) -> None:
         self._file = out / "marks.jsonl"
         self._checkpoint = checkpoint
+
+    def on_train_start(self, *_: object) -> None:
+        # torchrun ends the survivors of a crash by SIGTERM, which Lightning's handler would only take note of.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         saved = self._checkpoint.stat().st_mtime if self._checkpoint.exists() else None
