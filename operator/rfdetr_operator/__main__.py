@@ -105,9 +105,9 @@ def claim_signals(stop: asyncio.Event) -> None:
 async def watch(queue: WorkQueue[Key], connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
     """Run kopf until a watcher fails or the task is cancelled."""
     registry = kopf.OperatorRegistry()
-    # kopf takes the signals for itself when it starts, and would leave without our drain
-    register(registry, queue.add, connection.read_credentials, lambda: claim_signals(stop))
-    await kopf.operator(
+    register(registry, queue.add, connection.read_credentials)
+    ours = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=build_settings(random.random),
         identity=IDENTITY,
@@ -116,6 +116,8 @@ async def watch(queue: WorkQueue[Key], connection: Connection, settings: Setting
         namespaces=settings.namespaces,
         memo=kopf.Memo(),
     )
+    claim_signals(stop)  # kopf has just taken them, and would leave without our drain
+    await kopf.run_tasks(tasks, ignored=ours)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> int:

@@ -67,13 +67,8 @@ def build_settings(chance: Callable[[], float]) -> kopf.OperatorSettings:
     return settings
 
 
-def register(
-    registry: kopf.OperatorRegistry, ring: Ring, read_credentials: ReadCredentials, started: Callable[[], None]
-) -> None:
-    """The handlers: a job rings for itself, a pod for the job that its label names; ``started`` is called once."""
-
-    async def startup(**_: object) -> None:
-        started()
+def register(registry: kopf.OperatorRegistry, ring: Ring, read_credentials: ReadCredentials) -> None:
+    """The handlers: a job rings for itself, a pod for the job that its label names."""
 
     async def login(**_: object) -> kopf.ConnectionInfo:
         found = await read_credentials()
@@ -96,7 +91,6 @@ def register(
         if namespace and job:
             ring(Key(namespace, job))
 
-    kopf.on.startup(registry=registry)(startup)
     kopf.on.login(registry=registry)(login)
     kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)(job_changed)
     kopf.on.event("", "v1", "pods", registry=registry)(pod_changed)

@@ -25,7 +25,7 @@ class Metrics:
     """Counts what the shell does; jobs are counted from the phases that the reconciles saw."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # the contract names every series
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the contract names every series
         self.registry = CollectorRegistry()
         self._made = {each.name: _make(each, self.registry) for each in OPERATOR}
         self._phases: dict[Key, str] = {}
