@@ -65,7 +65,7 @@ def set_up_logs(level: int) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
-async def resync(cluster: Cluster, queue: WorkQueue[Key], health: Health) -> None:
+async def resync(cluster: Cluster, queue: WorkQueue[Key], health: Health, listed: asyncio.Event) -> None:
     """Ring for every job now and every five minutes: it mends whatever event was lost."""
     while True:
         pause = RESYNC * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, keeps no secret
@@ -73,6 +73,7 @@ async def resync(cluster: Cluster, queue: WorkQueue[Key], health: Health) -> Non
             for key in await cluster.list_jobs():
                 queue.add(key)
             health.ready = True
+            listed.set()
         except ClusterError as error:
             log.warning("jobs could not be listed", extra={"error": str(error)})
             pause = FIRST_RESYNC_AGAIN
@@ -102,8 +103,14 @@ def claim_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def watch(queue: WorkQueue[Key], connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
-    """Run kopf until a watcher fails or the task is cancelled."""
+async def watch(
+    queue: WorkQueue[Key], connection: Connection, settings: Settings, stop: asyncio.Event, listed: asyncio.Event
+) -> None:
+    """Run kopf until a watcher fails or the task is cancelled.
+
+    kopf looks for the resource once, so it starts when jobs could be listed: the CRD is there and the API answers.
+    """
+    await listed.wait()
     registry = kopf.OperatorRegistry()
     register(registry, queue.add, connection.read_credentials)
     ours = asyncio.all_tasks()
@@ -131,10 +138,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
         health = Health(lambda: queue.oldest)
         runner = await serve(build_application(health, metrics), settings.http_port)
         stack.push_async_callback(runner.cleanup)
-        beside = asyncio.create_task(resync(cluster, queue, health))
+        listed = asyncio.Event()
+        beside = asyncio.create_task(resync(cluster, queue, health, listed))
         # kopf cancels at its end every task that is younger than itself: everything else is older
         stopped = asyncio.create_task(stop.wait())
-        watcher = asyncio.create_task(watch(queue, connection, settings, stop))
+        watcher = asyncio.create_task(watch(queue, connection, settings, stop, listed))
         log.info("serving", extra={"namespaces": settings.namespaces or "all", "port": settings.http_port})
         await asyncio.wait({watcher, stopped, beside}, return_when=asyncio.FIRST_COMPLETED)
         failed = not stop.is_set()
