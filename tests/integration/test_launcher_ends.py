@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from integration.launcher_pods import Cluster, Pod, build_run, find_worker
 
+from integration.launcher_pods import Cluster, Pod, build_run, find_worker
 from rfdetr_contract.report import ExitCode, FailureReason, Outcome, RunReport
 
 Make = Callable[..., Cluster]

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.launcher_pods import Cluster, Pod, build_run, find_worker, is_alive, wait_until
 
+from integration.launcher_pods import Cluster, Pod, build_run, find_worker, is_alive, wait_until
 from rfdetr_contract.report import ExitCode, Outcome, RunReport
 from rfdetr_trainer.generations import read_claims
 

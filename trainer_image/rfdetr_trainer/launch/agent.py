@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import signal
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from rfdetr_trainer.launch.forkserver import ForkServer
 from rfdetr_trainer.launch.leader import Leader
 from rfdetr_trainer.launch.logs import LogFiles, say
 from rfdetr_trainer.launch.settings import Settings
-from rfdetr_trainer.launch.storage import Storage, build_failed, read_result
+from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, read_result
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import LEADER, End, Ended, FromLeader, FromZygote, Hello, Parsed, Ping, Started, Warm
 from rfdetr_trainer.manifest import RunFolder, build_model_line
@@ -57,11 +58,11 @@ class Agent:
             loop.add_signal_handler(number, self._ask_to_stop)
         self._server = ForkServer(self._settings, self._argv, self._hear)
         joining = loop.create_task(self._join())
+        joining.add_done_callback(self._notice)
         try:
             report = await self._serve()
         finally:
-            joining.cancel()
-            await self._close()
+            await self._close(joining)
         return self.board.complete(report, time.time())
 
     async def _serve(self) -> RunReport:
@@ -84,14 +85,23 @@ class Agent:
             case node.SignalWorkers(number):
                 self._server.signal(number)
 
-    async def _close(self) -> None:
+    async def _close(self, joining: asyncio.Task[None]) -> None:
         self._server.close()
         if self._leader is not None:
             await self._leader.drain()
+        joining.cancel()
+        if self._leader is not None:
             self._leader.close()
         if self._crew is not None:
             self._crew.close()
         self._logs.close(LOG_SECONDS)
+
+    def _notice(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._end_here(build_crashed(error))
+
+    def _end_here(self, report: RunReport) -> None:
+        self._events.put_nowait(End(report=report))
 
     def _ask_to_stop(self) -> None:
         if not self._state.stopping:
@@ -121,8 +131,7 @@ class Agent:
     def _replace_server(self) -> None:
         if not self._state.warm:
             words = "the fork server ended before it was ready"
-            report = RunReport(outcome=Outcome.FAILED, reason=FailureReason.CRASHED, message=words)
-            self._events.put_nowait(End(report=report))
+            self._end_here(RunReport(outcome=Outcome.FAILED, reason=FailureReason.CRASHED, message=words))
             return
         say("the fork server is dead; starting another one")
         self._events.put_nowait(node.ZygoteLost())
@@ -141,7 +150,7 @@ class Agent:
                 await self._lead(flags)
             await self._stay_connected(flags)
         except (RunError, OSError) as error:
-            self._events.put_nowait(End(report=build_failed(error)))
+            self._end_here(build_failed(error))
 
     def _check_data(self) -> None:
         if self._settings.preflight:
@@ -150,8 +159,9 @@ class Agent:
     async def _lead(self, flags: Flags) -> None:
         model = build_model_line(self._run.model, self._run.model.num_classes)
         storage = Storage(self._settings.output_root, self._run, self._settings.pod_uid, model, Digests())
-        self._leader = Leader(storage, self.board, lambda report: self._events.put_nowait(End(report=report)))
+        self._leader = Leader(storage, self.board, self._end_here)
         await self._leader.start(flags.master_port)
+        await wait_for_name(flags.master_addr)
 
     async def _stay_connected(self, flags: Flags) -> None:
         host = "127.0.0.1" if flags.node_rank == 0 else flags.master_addr
@@ -173,7 +183,7 @@ class Agent:
         if tries % RESULT_EVERY == RESULT_EVERY - 1:
             result = await in_thread(lambda: read_result(RunFolder.of(self._settings.output_root, self._run)))
             if result is not None:
-                self._events.put_nowait(End(report=result))
+                self._end_here(result)
         await asyncio.sleep(RETRY_SECONDS)
 
     async def _talk(self, channel: Channel[FromLeader], flags: Flags) -> None:
@@ -203,3 +213,18 @@ class Agent:
             pod_uid=self._settings.pod_uid,
             step=self._step,
         )
+
+
+async def wait_for_name(name: str) -> None:
+    """Return once the name has an address: the records of a headless Service may lag behind its pods."""
+    tries = 0
+    while True:
+        try:
+            await in_thread(lambda: socket.getaddrinfo(name, None))
+        except OSError as error:
+            if tries == 0:
+                say(f"waiting for the name {name} ({error})")
+            tries += 1
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return

@@ -10,11 +10,12 @@ from collections.abc import Callable, Coroutine
 from rfdetr_contract.report import FailureReason, RunReport
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.launch import rounds
+from rfdetr_trainer.launch import rounds_model as model
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.channel import LINE_LIMIT, Channel
 from rfdetr_trainer.launch.logs import say
 from rfdetr_trainer.launch.ports import find_free_port, listen
-from rfdetr_trainer.launch.storage import Storage, build_failed, build_overtaken, read_result
+from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, build_overtaken, read_result
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import MEMBER, Done, End, FromLeader, FromMember, Hello, Ping, Preempted, Stop
 from rfdetr_trainer.resume import Resume
@@ -33,10 +34,8 @@ class Leader:
         self._storage = storage
         self._board = board
         self._end_here = end_here
-        self._state = rounds.State(
-            rounds.Spec(
-                job_uid=run.job.uid,
-                attempt=run.attempt,
+        self._state = model.State(
+            model.Spec(
                 nodes=run.topology.nodes,
                 nproc=run.topology.processes_per_node,
                 config_hash=run.hash(),
@@ -47,6 +46,7 @@ class Leader:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
+        self._alone = False  # the others are to look for another launcher of rank 0
 
     async def start(self, port: int) -> None:
         """Listen. The port of a predecessor on this machine may take a moment to be free."""
@@ -78,15 +78,26 @@ class Leader:
             channel.close()
 
     def _is_busy(self) -> bool:
+        if self._alone:
+            return False
         others = {rank for rank in self._channels if rank != 0}
-        if self._state.phase is rounds.Phase.ENDED:
+        if self._state.phase is model.Phase.ENDED:
             return bool(others)
         return any(not self._state.peers[rank].idle for rank in others if rank in self._state.peers)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._notice)
+
+    def _notice(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._give_way(build_crashed(error))
+
+    def _give_way(self, report: RunReport) -> None:
+        self._alone = True
+        self._end_here(report)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._spawn(self._greet(Channel(reader, writer, MEMBER, self._storage.run.limits.peer_seconds)))
@@ -96,6 +107,9 @@ class Leader:
         if not isinstance(hello, Hello) or hello.job_uid != self._storage.run.job.uid:
             channel.close()
             return
+        if hello.attempt != self._storage.run.attempt:
+            self._refuse(hello, channel)
+            return
         self._spawn(channel.beat(lambda: max(self._state.reached, self._board.heard_step)))
         before = self._channels.get(hello.node_rank)
         self._channels[hello.node_rank] = channel
@@ -103,46 +117,56 @@ class Leader:
             before.close()
         await self._attend(hello, channel)
 
+    def _refuse(self, hello: Hello, channel: Members) -> None:
+        """The older attempt gives way, whichever of the two launchers runs it."""
+        words = f"node rank {hello.node_rank} runs attempt {hello.attempt}, rank 0 attempt {self._storage.run.attempt}"
+        report = build_failed(RunError(FailureReason.OVERTAKEN, words))
+        if hello.attempt > self._storage.run.attempt:
+            self._give_way(report)
+        else:
+            channel.send(End(report=report))
+        channel.close()
+
     async def _attend(self, hello: Hello, channel: Members) -> None:
         node_rank = hello.node_rank
         message: FromMember | None = hello
         while message is not None and self._channels.get(node_rank) is channel:
             if not isinstance(message, Ping):
-                self._feed(rounds.From(node_rank, message))
+                self._feed(model.From(node_rank, message))
                 self._watch_stragglers(message)
             message = await channel.receive()
         channel.close()
         if self._channels.get(node_rank) is channel:
             del self._channels[node_rank]
-            self._feed(rounds.Lost(node_rank))
+            self._feed(model.Lost(node_rank))
 
     def _watch_stragglers(self, message: FromMember) -> None:
         if isinstance(message, Done | Preempted):
-            late = rounds.Overdue(message.generation)
+            late = model.Overdue(message.generation)
             seconds = self._storage.run.limits.process_group_seconds
             asyncio.get_running_loop().call_later(seconds, self._feed, late)
 
-    def _feed(self, event: rounds.Event) -> None:
+    def _feed(self, event: model.Event) -> None:
         self._state, commands = rounds.advance(self._state, event)
         self._changed.set()
         for command in commands:
             self._do(command)
 
-    def _do(self, command: rounds.Command) -> None:
+    def _do(self, command: model.Command) -> None:
         match command:
-            case rounds.Choose():
+            case model.Choose():
                 self._spawn(self._guard(self._choose()))
-            case rounds.Claim(resume, redone):
+            case model.Claim(resume, redone):
                 self._spawn(self._guard(self._claim(resume, redone)))
-            case rounds.Publish(order):
+            case model.Publish(order):
                 self._broadcast(order)
-            case rounds.StopAll(generation):
+            case model.StopAll(generation):
                 if self._state.deaths:
                     say(f"round {generation} is over: {rounds.choose_culprit(self._state.deaths).message}")
                 else:
                     say(f"round {generation} is over: a peer is gone")
                 self._broadcast(Stop(generation=generation))
-            case rounds.EndAll(report):
+            case model.EndAll(report):
                 self._broadcast(End(report=self._board.complete(report, time.time())))
 
     def _broadcast(self, message: FromLeader) -> None:
@@ -154,27 +178,27 @@ class Leader:
             await work
         except RunError as error:
             if error.reason is FailureReason.OVERTAKEN:
-                self._end_here(build_failed(error))
+                self._give_way(build_failed(error))
             else:
-                self._feed(rounds.Over(build_failed(error)))
+                self._feed(model.Over(build_failed(error)))
         except OSError as error:
-            self._feed(rounds.Over(build_failed(error)))
+            self._feed(model.Over(build_failed(error)))
 
     async def _choose(self) -> None:
-        self._feed(rounds.Reached(self._board.heard_step))
+        self._feed(model.Reached(self._board.heard_step))
         result = await in_thread(lambda: read_result(self._storage.folder))
         if result is not None:
-            self._feed(rounds.Over(result))
+            self._feed(model.Over(result))
             return
         choice, redone = await in_thread(self._storage.choose)
         for note in choice.notes:
             say(note)
-        self._feed(rounds.Chosen(choice.found.to_resume() if choice.found else None, redone))
+        self._feed(model.Chosen(choice.found.to_resume() if choice.found else None, redone))
 
     async def _claim(self, resume: Resume | None, redone: int) -> None:
         last = self._state.generation
         generation = await in_thread(lambda: self._storage.claim(last, resume, redone, time.time()))
-        self._feed(rounds.Claimed(generation, find_free_port()))
+        self._feed(model.Claimed(generation, find_free_port()))
 
     async def _watch_claims(self) -> None:
         while True:
@@ -182,5 +206,5 @@ class Leader:
             generation = self._state.generation
             with contextlib.suppress(OSError):
                 if generation and await in_thread(lambda: self._storage.is_overtaken(self._state.generation)):
-                    self._end_here(build_failed(build_overtaken(generation)))
+                    self._give_way(build_failed(build_overtaken(generation)))
                     return

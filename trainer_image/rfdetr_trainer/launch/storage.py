@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,13 @@ def read_result(folder: RunFolder) -> RunReport | None:
     except (OSError, ValidationError):
         return None
     return report if report.outcome in SUCCESSES else None
+
+
+def build_crashed(error: BaseException) -> RunReport:
+    """The report of a launcher that a bug ended; the log gets the whole story."""
+    traceback.print_exception(error)
+    words = f"{type(error).__name__}: {error}"
+    return RunReport(outcome=Outcome.FAILED, reason=FailureReason.CRASHED, message=words)
 
 
 def build_failed(error: RunError | OSError) -> RunReport:

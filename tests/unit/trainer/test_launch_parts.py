@@ -1,0 +1,288 @@
+"""The launcher's small parts: flags, ends, lines, answers, settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rfdetr_contract.metrics import TRAINER
+from rfdetr_contract.report import (
+    Best,
+    CheckpointState,
+    FailureReason,
+    Outcome,
+    Patience,
+    Progress,
+    RunReport,
+    Scores,
+    World,
+)
+from rfdetr_contract.run import Topology
+from rfdetr_trainer.errors import ConfigError, RunError
+from rfdetr_trainer.launch.board import Board
+from rfdetr_trainer.launch.crew import build_worker_env
+from rfdetr_trainer.launch.deaths import WorkerEnd, classify_end, read_oom_kills
+from rfdetr_trainer.launch.exposition import build_samples
+from rfdetr_trainer.launch.flags import Flags, build_flags, check_world
+from rfdetr_trainer.launch.http import build_answer
+from rfdetr_trainer.launch.logs import LogFiles, Splitter
+from rfdetr_trainer.launch.settings import load_run
+from rfdetr_trainer.launch.wire import Died, Parsed, Round
+from rfdetr_trainer.messages import WorkerMessage
+from rfdetr_trainer.resume import Resume
+
+GIVEN = {"nnodes": "2", "nproc_per_node": "1", "node_rank": "1", "master_addr": "m", "master_port": "29500"}
+RUNNING = RunReport(outcome=Outcome.RUNNING)
+
+
+def make_end(code: int, word: WorkerMessage | None = None, oom_kills: int = 0) -> WorkerEnd:
+    """A worker's end."""
+    return WorkerEnd(1, 4, code, word, "first line\nlast line", oom_kills)
+
+
+def make_word(reason: FailureReason) -> WorkerMessage:
+    """A last word."""
+    return WorkerMessage(rank=1, generation=4, outcome=Outcome.FAILED, reason=reason, message="said", last_lines="its")
+
+
+def test_the_five_flags_of_the_guide_are_taken() -> None:
+    """They say where the launcher stands."""
+    assert Flags(2, 1, 1, "m", 29500) == build_flags(Parsed(values={**GIVEN, "training_script": "worker"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"max_restarts": "3"}, "--max-restarts has no effect here; allowed: --nnodes, --nproc-per-node, "),
+        ({"training_script": "train.py"}, "'train.py' is no flag: the launcher starts RF-DETR's own training"),
+        ({"nnodes": "1:2"}, "--nnodes=1:2 must be a whole number, 1 or more"),
+        ({"nproc_per_node": "gpu"}, "--nproc-per-node=gpu must be a whole number, 1 or more"),
+        ({"node_rank": "2"}, "--node-rank=2 must be below --nnodes=2"),
+    ],
+)
+def test_a_wrong_flag_is_refused_in_a_sentence(change: dict[str, str], sentence: str) -> None:
+    """It names the flag, its value and what is allowed."""
+    with pytest.raises(ConfigError) as error:
+        build_flags(Parsed(values=GIVEN | change))
+
+    assert sentence == error.value.message[: len(sentence)]
+
+
+@pytest.mark.parametrize("name", sorted(GIVEN))
+def test_a_missing_flag_is_named(name: str) -> None:
+    """None of the five has a default that could be right."""
+    values = {key: value for key, value in GIVEN.items() if key != name}
+
+    with pytest.raises(ConfigError, match=f"^--{name.replace('_', '-')} is missing; needed: --nnodes, "):
+        build_flags(Parsed(values=values))
+
+
+def test_flags_and_plan_must_name_the_same_world() -> None:
+    """Else another effective batch would be trained."""
+    with pytest.raises(RunError) as error:
+        check_world(Flags(2, 1, 0, "m", 1), Topology(nodes=2, processes_per_node=2, accelerator="cpu"))
+
+    assert FailureReason.WORLD_SIZE_MISMATCH == error.value.reason
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "message"),
+    [
+        (make_end(-9), FailureReason.CRASHED, "rank 1 was killed by SIGKILL"),
+        (make_end(-11), FailureReason.CRASHED, "rank 1 was killed by SIGSEGV"),
+        (
+            make_end(-9, oom_kills=1),
+            FailureReason.HOST_OOM,
+            "rank 1 was killed because the container ran out of memory",
+        ),
+        (make_end(-7), FailureReason.SHARED_MEMORY, "rank 1 was killed by SIGBUS: /dev/shm is too small"),
+        (make_end(1), FailureReason.CRASHED, "rank 1 ended with code 1: last line"),
+        (make_end(78), FailureReason.CONFIG_ERROR, "rank 1 ended with code 78: last line"),
+        (make_end(70, make_word(FailureReason.NAN_LOSS)), FailureReason.NAN_LOSS, "said"),
+    ],
+)
+def test_a_death_has_a_reason_and_a_sentence(end: WorkerEnd, reason: FailureReason, message: str) -> None:
+    """The last word first, then the code, then the signal."""
+    lines = "its" if end.last_word else end.last_lines
+
+    assert Died(generation=4, rank=1, reason=reason, message=message, last_lines=lines) == classify_end(end)
+
+
+@pytest.mark.parametrize("code", [0, 75])
+def test_a_good_end_is_no_death(code: int) -> None:
+    """Finished, or saved and left."""
+    assert classify_end(make_end(code)) is None
+
+
+def test_kills_for_memory_are_read_from_the_control_group(tmp_path: Path) -> None:
+    """Without that file there is no such news."""
+    (tmp_path / "events").write_text("low 0\noom 2\noom_kill 3\n")
+
+    assert (3, 0) == (read_oom_kills(tmp_path / "events"), read_oom_kills(tmp_path / "none"))
+
+
+@given(st.lists(st.binary(max_size=40)))
+def test_lines_come_out_whole_however_they_are_cut(pieces: list[bytes]) -> None:
+    """What arrives in pieces reads as if it had come at once."""
+    cut, whole = Splitter(), Splitter()
+
+    parts = [line for piece in pieces for line in cut.feed(piece)] + cut.flush()
+    assert whole.feed(b"".join(pieces)) + whole.flush() == parts
+
+
+def test_a_progress_bar_is_kept_as_it_stood_last() -> None:
+    """A carriage return overwrites."""
+    assert ["100%"] == Splitter().feed(b"10%\r50%\r100%\r\n")
+
+
+def test_an_endless_line_is_let_go_in_pieces() -> None:
+    """A bar that never ends its line must not fill the memory."""
+    assert ["x" * 9000] == Splitter().feed(b"x" * 9000)
+
+
+def test_logs_go_on_where_an_earlier_pod_left_them(tmp_path: Path) -> None:
+    """A replaced pod's last words survive it."""
+    for line in ("one", "two"):
+        logs = LogFiles(tmp_path / "logs")
+        logs.add("rank-0.log", line)
+        logs.close(5)
+
+    assert "one\ntwo\n" == (tmp_path / "logs" / "rank-0.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        ("GET /healthz HTTP/1.1", "200 OK"),
+        ("GET /report?x=1 HTTP/1.1", "200 OK"),
+        ("GET /metrics HTTP/1.1", "200 OK"),
+        ("GET / HTTP/1.1", "404 Not Found"),
+        ("POST /report HTTP/1.1", "405 Method Not Allowed"),
+    ],
+)
+def test_three_paths_are_answered(request_line: str, status: str) -> None:
+    """All others are refused."""
+    assert status == build_answer(request_line, lambda: RUNNING)[0]
+
+
+def test_the_report_is_served_as_the_operator_parses_it() -> None:
+    """The same model on both sides."""
+    body = build_answer("GET /report HTTP/1.1", lambda: RUNNING)[2]
+
+    assert RUNNING == RunReport.model_validate_json(body)
+
+
+def make_full_report() -> RunReport:
+    """A report in which everything is known."""
+    progress = Progress(
+        epoch=1,
+        epochs=2,
+        step=3,
+        steps_per_epoch=4,
+        regular=Scores(map50_95=0.1, map50=0.2),
+        ema=Scores(map50_95=0.3, map50=0.4),
+        best=Best(value=0.3, epoch=1),
+        patience=Patience(waited=1, limit=5),
+        losses={"total": 1.5},
+        learning_rate=1e-4,
+        images_per_second=9,
+        eta_seconds=10,
+        checkpoint=CheckpointState(step=3, epoch=1, time=5, size=6, file="f", seconds=0.5),
+    )
+    return RUNNING.model_copy(update={"progress": progress, "world": World(expected=2, attested=2)})
+
+
+def test_every_metric_of_the_contract_has_a_series_when_all_is_known() -> None:
+    """A name in the list that nobody fills would be a lie; one that is not in the list is not served."""
+    assert {metric.name for metric in TRAINER} == build_samples(make_full_report()).keys()
+
+
+def test_what_is_not_known_has_no_series() -> None:
+    """Before the first validation there is no mAP, not an mAP of zero."""
+    names = {"rfdetr_generation", "rfdetr_process_restarts_total", "rfdetr_steps_redone_total"}
+
+    assert names == build_samples(RUNNING).keys()
+
+
+def test_weights_and_loss_parts_are_labels() -> None:
+    """One metric, several series."""
+    samples = build_samples(make_full_report())
+
+    assert ({("regular",): 0.1, ("ema",): 0.3}, {("total",): 1.5}) == (
+        samples["rfdetr_map_50_95"],
+        samples["rfdetr_loss"],
+    )
+
+
+def test_only_the_running_generation_is_listened_to() -> None:
+    """A message that was sent in an older round says nothing of this one."""
+    board = Board(node_rank=0, attempt=1)
+    board.begin(2, 0, None)
+    progress = Progress(epoch=0, epochs=1, step=5, steps_per_epoch=9)
+
+    board.hear(WorkerMessage(rank=0, generation=1, progress=progress))
+
+    assert board.progress is None
+
+
+def test_a_restart_keeps_the_last_progress_and_counts() -> None:
+    """The metrics have no hole between two rounds."""
+    board = Board(node_rank=0, attempt=1)
+    progress = Progress(epoch=0, epochs=1, step=5, steps_per_epoch=9)
+    board.begin(1, 0, None)
+    board.hear(WorkerMessage(rank=0, generation=1, progress=progress))
+    board.begin(2, 3, 2)
+
+    expected = RUNNING.model_copy(
+        update={
+            "generation": 2,
+            "process_restarts": 1,
+            "steps_redone": 3,
+            "resumed_step": 2,
+            "progress": progress,
+            "time": 9.0,
+        }
+    )
+    assert (expected, 2) == (board.build_report(9.0), board.heard_step)
+
+
+def test_a_worker_gets_torchruns_environment() -> None:
+    """The third of four ranks, on the second of two nodes; the store is this round's."""
+    resume = Resume(file="/o/c", sha256="0", size=1, step=3, epoch=0, batch_in_epoch=0, world_size=4)
+    env = build_worker_env(Flags(2, 2, 1, "m", 29500), 0, Round(generation=7, store_port=4000, resume=resume), "u")
+
+    expected = {
+        "RANK": "2",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "4",
+        "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "1",
+        "MASTER_ADDR": "m",
+        "MASTER_PORT": "4000",
+        "TORCHELASTIC_RUN_ID": "u-7",
+        "RFDETR_GENERATION": "7",
+        "RFDETR_RESUME": resume.model_dump_json(),
+    }
+    assert expected == {key: env[key] for key in expected}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"version": 2}', "version: input should be 1"),
+        ('{"surprise": 1}', "job: field required"),
+        ("{", "the document: invalid JSON"),
+    ],
+)
+def test_a_run_config_that_cannot_be_read_names_the_field(tmp_path: Path, text: str, sentence: str) -> None:
+    """One sentence, no trace."""
+    path = tmp_path / "run.json"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as error:
+        load_run(path)
+
+    assert error.value.message.startswith(f"run config {path}: {sentence}")
