@@ -26,6 +26,9 @@ from rfdetr_contract.report import Judgement
 from rfdetr_trainer.dataset import Annotation, Image, Split
 
 TOLERANCE: Final = 0.005  # of mAP 50:95
+# RF-DETR's recall thresholds are single precision. A class of 25, 50 or 100 objects has recalls that fall on them, and
+# double precision then takes another step of the curve: the same detections would differ by up to 0.01.
+RECALLS: Final = np.array(torch.linspace(0.0, 1.0, 101).tolist())
 Mask = NDArray[np.uint8]
 Grids = dict[int, tuple[tuple[int, int], tuple[int, int]]]  # image id: heights and widths of input and of its masks
 
@@ -200,6 +203,7 @@ def score(
     with silence():
         evaluation = COCOeval(truth, truth.loadRes([dict(detection) for detection in detections]), kind)
         evaluation.params.maxDets = [1, 10, max_dets]
+        evaluation.params.recThrs = RECALLS
         evaluation.evaluate()
         evaluation.accumulate()
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU x recall x class, all areas, max_dets
