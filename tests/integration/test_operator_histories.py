@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import SETTINGS, START, make_body, make_done, make_report
+from builders import SETTINGS, START, make_body, make_crashed, make_done, make_preempted
 from fake_cluster import KEY, FakeCluster, OperatorKilled, SilentReports
-from rfdetr_contract.report import FailureReason, Outcome
 from rfdetr_operator.api.v1alpha1 import Restarts, Status
 from rfdetr_operator.core.conditions import Phase, is_terminal
 from rfdetr_operator.shell.cluster import Conflict
@@ -36,9 +36,7 @@ STEPS = st.one_of(
 class World:
     """A cluster, a clock, and the laws that are checked after each step."""
 
-    cluster: FakeCluster = field(
-        default_factory=lambda: FakeCluster(make_body(runPolicy={"maxRestarts": BUDGET}))
-    )
+    cluster: FakeCluster = field(default_factory=lambda: FakeCluster(make_body(runPolicy={"maxRestarts": BUDGET})))
     seconds: float = 0.0
     ended: str | None = None
     attempt: int = 0
@@ -47,9 +45,7 @@ class World:
     def reconcile(self, lives: int | None = None) -> timedelta | None:
         """One pass of an operator that has just started and dies after ``lives`` writes."""
         self.cluster.lives = lives
-        operator = Reconciler(
-            self.cluster, SilentReports(), SETTINGS, lambda: START + timedelta(seconds=self.seconds)
-        )
+        operator = Reconciler(self.cluster, SilentReports(), SETTINGS, lambda: START + timedelta(seconds=self.seconds))
         try:
             return asyncio.run(operator(KEY))
         except (OperatorKilled, Conflict):
@@ -60,36 +56,27 @@ class World:
     def step(self, name: str, value: int) -> None:
         """One thing happens."""
         cluster = self.cluster
-        match name:
-            case "reconcile":
-                self.reconcile()
-            case "crash":
-                self.reconcile(value)
-            case "run":
-                cluster.run(value)
-            case "run all":
-                for rank in range(3):
-                    cluster.run(rank)
-            case "succeed":
-                cluster.end(value, make_done(value))
-            case "fail":
-                cluster.end(value, make_report(Outcome.FAILED, value, reason=FailureReason.NAN_LOSS))
-            case "leave":
-                cluster.end(value, make_report(Outcome.PREEMPTED, value))
-            case "die":
-                cluster.end(value, None)
-            case "preempt":
-                cluster.preempt(value)
-            case "vanish":
-                cluster.vanish(value)
-            case "finish":
-                cluster.finish_deletions()
-            case "wait":
-                self.seconds += value
-            case "suspend":
-                cluster.edit(suspend=bool(value))
-            case "scale":
-                cluster.edit(nodes=value)
+        happen: dict[str, Callable[[], object]] = {
+            "reconcile": self.reconcile,
+            "crash": lambda: self.reconcile(value),
+            "run": lambda: cluster.run(value),
+            "run all": lambda: [cluster.run(rank) for rank in range(3)],
+            "succeed": lambda: cluster.end(value, make_done(value)),
+            "fail": lambda: cluster.end(value, make_crashed(value).report),
+            "leave": lambda: cluster.end(value, make_preempted(value).report),
+            "die": lambda: cluster.end(value, None),
+            "preempt": lambda: cluster.preempt(value),
+            "vanish": lambda: cluster.vanish(value),
+            "finish": cluster.finish_deletions,
+            "wait": lambda: self.sleep(value),
+            "suspend": lambda: cluster.edit(suspend=bool(value)),
+            "scale": lambda: cluster.edit(nodes=value),
+        }
+        happen[name]()
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self.seconds += seconds
 
     def check(self) -> None:
         """The laws."""

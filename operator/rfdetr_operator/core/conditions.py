@@ -149,9 +149,8 @@ def build_notices(before: Status, after: Status) -> tuple[Notice, ...]:
             continue
         if kind == ACCEPTED and (new.status == "True"):
             continue
-        notice = Notice(_choose_type(new, after), new.reason, new.message)
-        if notice not in found:
-            found.append(notice)
+        if (new.reason, new.message) not in [(each.reason, each.message) for each in found]:
+            found.append(Notice(_choose_type(new, after), new.reason, new.message))
     return tuple(found)
 
 
