@@ -52,6 +52,7 @@ class SetFacts:
 
     generation: int
     world_size: int
+    accumulation: int
     effective_batch: int
     config_hash: str
     model: str
@@ -144,6 +145,17 @@ def load_verified(path: Path, sha256: str) -> dict[str, Any]:
     return loaded
 
 
+def rescale_batches(resume: Resume, accumulation: int) -> int:
+    """Batches of the running epoch that are trained, counted by another plan: its optimizer steps stay the same."""
+    return resume.batch_in_epoch // resume.accumulation * accumulation
+
+
+def recount(checkpoint: dict[str, Any], batches: int) -> None:
+    """Set Lightning's own count of the running epoch's batches."""
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+    progress.update(dict.fromkeys(("ready", "started", "processed", "completed"), batches))
+
+
 class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is not type-checked here
     """Lightning's door to the disk. A full or broken disk does not stop the training; the last good set stays."""
 
@@ -193,8 +205,9 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
             manifest = self._build_manifest(moment, target.name, digest, size, time.monotonic() - started)
             write_durable(target.with_suffix(".json"), manifest.model_dump_json(indent=1).encode())
             self._saved = (moment, target)
-            self._prune()
             self._tell(self._build_state(manifest), "")
+            with contextlib.suppress(OSError):  # what could not be removed now is surplus next time as well
+                self._prune()
         self.fault = None
         if path.parent.resolve() != self._folder.checkpoints.resolve():
             publish(target, path)
@@ -208,6 +221,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
             epoch=moment.epoch,
             batch_in_epoch=moment.batch_in_epoch,
             world_size=facts.world_size,
+            accumulation=facts.accumulation,
             effective_batch=facts.effective_batch,
             sha256=digest,
             size=size,
@@ -227,6 +241,10 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         )
 
     def _prune(self) -> None:
+        """An overtaken writer removes nothing: a newer generation may live on what looks like surplus."""
+        claims = [path.stem for path in self._folder.generations.glob("*.json")]
+        if any(claim.isdigit() and int(claim) > self._facts.generation for claim in claims):
+            return
         manifests = read_manifests(self._folder.checkpoints)
         for manifest in choose_doomed(
             manifests, self._facts.generation, self._keep.last, self._keep.best, self._keep.resumed
@@ -243,7 +261,10 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
             raise RunError(
                 FailureReason.CHECKPOINT_CORRUPT, f"checkpoint {Path(path).name} has no digest to check it by"
             )
-        return load_verified(Path(path), self._resume.sha256)
+        checkpoint = load_verified(Path(path), self._resume.sha256)
+        if self._resume.batch_in_epoch and self._resume.accumulation != self._facts.accumulation:
+            recount(checkpoint, rescale_batches(self._resume, self._facts.accumulation))
+        return checkpoint
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Remove a second name; sets are pruned by their own policy."""

@@ -25,7 +25,7 @@ from rfdetr_trainer.callbacks.finish import Finish
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
 from rfdetr_trainer.callbacks.metrics import ProgressReporter
 from rfdetr_trainer.callbacks.seeds import StepSeeds
-from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, write_durable
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, rescale_batches, write_durable
 from rfdetr_trainer.judge import judge
 from rfdetr_trainer.manifest import RunFolder, build_model_line
 from rfdetr_trainer.messages import Line
@@ -64,8 +64,8 @@ def fit(run: RunConfig, this: Round) -> End:
     reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
     storage = build_storage(run, this, folder, num_classes, reporter)
     reporter.scored = lambda score: setattr(storage, "score", score)
-    world = WorldGuard(run, this.line)
-    first = (this.resume.epoch, rescale_batches(this.resume, run)) if this.resume else (0, 0)
+    world, loss = WorldGuard(run, this.line), LossGuard()
+    first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
     datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
     module = RFDETRModelModule(model_config, train_config)
     trainer = build_trainer(train_config, model_config, strategy=build_strategy(run), plugins=[storage])
@@ -74,18 +74,18 @@ def fit(run: RunConfig, this: Round) -> End:
 
     def conclude(trainer: Any, module: Any) -> None:
         judgement = judge_best(run, this, folder, (module, datamodule), reporter)
-        ends.append(write_result(run, this, folder, build_result(run, this, trainer, world, reporter, judgement)))
+        ends.append(write_result(this, folder, build_result(run, this, trainer, world, reporter, judgement)))
         if storage.fault is not None:
             raise storage.fault
 
     target = str(folder.checkpoints / "step.ckpt")
     trainer.callbacks += [
         StepSeeds(run.training.seed),
-        LossGuard(),
+        loss,
         world,
         ConfigBeatsCheckpoint(run),
         reporter,
-        Boundary(this.flag, run.checkpoints, target, is_saved=lambda: storage.fault is None),
+        Boundary(this.flag, run.checkpoints, target, is_saved=lambda: storage.fault is None, broken=loss.read),
         Finish(conclude),
     ]
     with warnings.catch_warnings():
@@ -139,6 +139,7 @@ def build_storage(
         SetFacts(
             generation=this.generation,
             world_size=run.topology.world_size,
+            accumulation=run.batch.accumulation,
             effective_batch=run.batch.effective,
             config_hash=run.hash(),
             model=build_model_line(run.model, num_classes),
@@ -153,14 +154,6 @@ def build_storage(
         this.resume,
         tell,
     )
-
-
-def rescale_batches(resume: Resume, run: RunConfig) -> int:
-    """Batches of the running epoch that are trained, in this world's counting: the samples seen stay the same."""
-    if resume.world_size == run.topology.world_size:
-        return resume.batch_in_epoch
-    seen = resume.batch_in_epoch * resume.world_size
-    return seen // run.topology.world_size
 
 
 def judge_best(
@@ -221,7 +214,7 @@ def build_result(
     )
 
 
-def write_result(run: RunConfig, this: Round, folder: RunFolder, report: RunReport) -> End:
+def write_result(this: Round, folder: RunFolder, report: RunReport) -> End:
     """Make the marker durable, and tell it."""
     text = report.model_dump_json(exclude_none=True, indent=1).encode()
     write_durable(folder.result, text)

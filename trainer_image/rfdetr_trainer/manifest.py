@@ -20,6 +20,7 @@ class Manifest(Frozen):
     step: int
     epoch: int
     batch_in_epoch: int  # batches of the running epoch that are already trained; 0 at an epoch's end
+    accumulation: int = 1  # batches of an optimizer step
     world_size: int
     effective_batch: int
     sha256: str

@@ -34,7 +34,6 @@ SIGNS: tuple[tuple[str, FailureReason], ...] = (
     ("CUDA out of memory", FailureReason.CUDA_OOM),
     ("bus error", FailureReason.SHARED_MEMORY),
     ("shared memory", FailureReason.SHARED_MEMORY),
-    ("/dev/shm", FailureReason.SHARED_MEMORY),
     ("No space left on device", FailureReason.STORAGE_FULL),
     ("Watchdog caught collective operation timeout", FailureReason.NCCL_TIMEOUT),
     ("Timed out waiting", FailureReason.NCCL_TIMEOUT),

@@ -28,6 +28,7 @@ class Resume(Frozen):
     step: int
     epoch: int
     batch_in_epoch: int
+    accumulation: int = 1
     world_size: int
 
 

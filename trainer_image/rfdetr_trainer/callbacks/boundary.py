@@ -9,13 +9,15 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 
+from rfdetr_contract.report import FailureReason
 from rfdetr_contract.run import CheckpointRun
+from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.outcome import Preempted
 
 
@@ -39,6 +41,14 @@ def is_due(step: int, every_steps: int | None) -> bool:
     return every_steps is not None and step > 0 and step % every_steps == 0
 
 
+class Agreed(NamedTuple):
+    """What any rank wanted."""
+
+    leave: bool
+    save: bool
+    broken: bool
+
+
 class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
     """Saves when it is due, and leaves when any rank was told to: after a save that all ranks take part in.
 
@@ -53,12 +63,14 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         target: str,
         *,
         is_saved: Callable[[], bool],
+        broken: Callable[[], str] = str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._flag = flag
         self._plan = plan
         self._target = target
         self._is_saved = is_saved
+        self._broken = broken
         self._clock = clock
         self._saved_at = clock()
         self._group: Any = None
@@ -77,28 +89,32 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         self._saved_at = self._clock()
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Between two epochs everything is saved already."""
-        leave, _ = self._agree(self._flag.is_set, save=False)
-        if leave and trainer.global_step > 0 and trainer.fit_loop.epoch_loop.batch_progress.current.ready == 0:
+        """Between two epochs, and right after a resume, everything is saved already."""
+        if self._agree(leave=self._flag.is_set).leave:
             raise Preempted(trainer.global_step, saved=self._is_saved())
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """The end of an optimizer step, unless it is the epoch's last."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches or batch_idx + 1 >= trainer.num_training_batches:
+        """The end of an optimizer step; what is broken is never saved, and the epoch's last step saves itself."""
+        last = batch_idx + 1 >= trainer.num_training_batches
+        if (batch_idx + 1) % trainer.accumulate_grad_batches and not last:
             return
         every = self._plan.every_minutes
-        late = every is not None and self._clock() - self._saved_at >= every * 60
-        leave, late = self._agree(self._flag.is_set, save=late and trainer.is_global_zero)
-        if leave or late or is_due(trainer.global_step, self._plan.every_steps):
+        late = every is not None and trainer.is_global_zero and self._clock() - self._saved_at >= every * 60
+        agreed = self._agree(leave=self._flag.is_set, save=late, broken=bool(self._broken()))
+        if agreed.broken:
+            raise RunError(FailureReason.NAN_LOSS, self._broken() or "the loss of another rank is not a number")
+        if last:
+            return
+        if agreed.leave or agreed.save or is_due(trainer.global_step, self._plan.every_steps):
             trainer.save_checkpoint(self._target)
             self._saved_at = self._clock()
-        if leave:
+        if agreed.leave:
             raise Preempted(trainer.global_step, saved=self._is_saved())
 
-    def _agree(self, leave: bool, *, save: bool) -> tuple[bool, bool]:
-        """True on every rank as soon as it is true on one."""
+    def _agree(self, *, leave: bool, save: bool = False, broken: bool = False) -> Agreed:
+        """True on every rank as soon as it is true on one: a single collective."""
         if self._group is None:
-            return leave, save
-        words = torch.tensor([int(leave), int(save)])
+            return Agreed(leave, save, broken)
+        words = torch.tensor([int(leave), int(save), int(broken)])
         dist.all_reduce(words, op=dist.ReduceOp.MAX, group=self._group)
-        return bool(words[0]), bool(words[1])
+        return Agreed(*(bool(word) for word in words))

@@ -15,8 +15,6 @@ from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.messages import Line
 
-CUDA_CHECK_INTERVAL = 10  # steps between two looks at the loss: each one waits for the device
-
 
 def find_early_stopping(trainer: Any) -> Any | None:
     """RF-DETR's early-stopping callback, or None when it is off."""
@@ -77,23 +75,22 @@ def attest(expected: int, seen: list[tuple[int, str, str]]) -> World:
 
 
 class LossGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
-    """A loss that is not a number ends the run: every later step would only spoil the weights."""
+    """Looks for a loss that is not a number. It only keeps what it found: all ranks leave together, at a boundary."""
+
+    def __init__(self) -> None:
+        self._finding = ""
+
+    def read(self) -> str:
+        """One sentence about the first loss that was not a finite number, or nothing."""
+        return self._finding
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Looks at the loss.
-
-        Raises:
-            RunError: it is not a finite number.
-
-        """
-        if pl_module.device.type == "cuda" and batch_idx % CUDA_CHECK_INTERVAL:
-            return
+        """Looks at this batch's loss."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if loss is not None and not math.isfinite(float(loss)):
-            raise RunError(
-                FailureReason.NAN_LOSS,
+        if not self._finding and loss is not None and not math.isfinite(float(loss)):
+            self._finding = (
                 f"the loss is {float(loss)} at step {trainer.global_step} (epoch {trainer.current_epoch + 1}, "
-                f"batch {batch_idx + 1}); lower training.learningRate or look at the data",
+                f"batch {batch_idx + 1}); lower training.learningRate or look at the data"
             )
 
 
