@@ -41,7 +41,8 @@ class Found:
 
     def to_resume(self) -> Resume:
         """The same, as it travels to the workers."""
-        fields = self.manifest.model_dump(include={"sha256", "size", "step", "epoch", "batch_in_epoch", "world_size"})
+        kept = {"sha256", "size", "step", "epoch", "batch_in_epoch", "accumulation", "world_size"}
+        fields = self.manifest.model_dump(include=kept)
         return Resume(file=str(self.path), **fields)
 
 
