@@ -227,6 +227,13 @@ def test_a_launcher_of_another_world_ends_the_run(hello: Hello, message: str) ->
     assert (EndAll(report),) == advance(State(SPEC), From(hello.node_rank, hello))[1]
 
 
+def test_a_launcher_that_comes_after_the_end_is_told() -> None:
+    """Rank 0's own may be the last to connect."""
+    ended, told = advance(State(SPEC), From(1, make_hello(1, nproc=2)))
+
+    assert (ended, told) == advance(ended, From(0, make_hello(0)))
+
+
 def test_a_replacement_that_is_faster_than_the_news_of_the_loss_ends_the_round() -> None:
     """The old connection of a rank is void once a new one greets."""
     state, commands = advance(run_round(), From(1, make_hello(1)))

@@ -36,7 +36,7 @@ from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempt
 def advance(state: State, event: Event) -> Next:
     """The state after the event, and what is to be done."""
     if state.phase is Phase.ENDED:
-        return state, ()
+        return state, _tell_latecomer(state, event)
     match event:
         case From(node_rank, message):
             return _hear(state, node_rank, message)
@@ -55,6 +55,14 @@ def advance(state: State, event: Event) -> Next:
             return end(state, report)
         case _:
             assert_never(event)
+
+
+def _tell_latecomer(state: State, event: Event) -> tuple[Command, ...]:
+    match event:
+        case From(_, Hello()) if state.report is not None:
+            return (EndAll(state.report),)
+        case _:
+            return ()
 
 
 def _hear(state: State, node_rank: int, message: Hello | Idle | Died | Done | Preempted | Leaving) -> Next:
