@@ -15,6 +15,7 @@ from rfdetr_trainer.launch.rounds_model import (
     Chosen,
     Claim,
     Claimed,
+    Command,
     EndAll,
     Event,
     From,
