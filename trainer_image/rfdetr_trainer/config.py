@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rfdetr_contract.run import RunConfig
-from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer.errors import ConfigError
 
 Arguments = dict[str, Any]
@@ -68,27 +67,6 @@ def check_overrides(field: str, overrides: Mapping[str, Any], ours: Mapping[str,
             )
 
 
-def check_resolution(run: RunConfig) -> None:
-    """The resolution must be a multiple of patch size x windows, overridden or not.
-
-    Raises:
-        ConfigError: names the resolution, the divisor and the nearest legal sizes.
-
-    """
-    overrides = run.model.overrides
-    if "patch_size" in overrides and "num_windows" in overrides:
-        divisor = int(overrides["patch_size"]) * int(overrides["num_windows"])
-    else:
-        divisor = VARIANTS[run.model.variant].divisor
-    below = run.model.resolution // divisor * divisor
-    if below != run.model.resolution:
-        nearest = " or ".join(str(size) for size in (below, below + divisor) if size)
-        raise ConfigError(
-            f"model.resolution {run.model.resolution} must be a multiple of {divisor} "
-            f"for {run.model.variant}; nearest: {nearest}"
-        )
-
-
 def build_model_arguments(run: RunConfig, *, num_classes: int, weights: str | None, resuming: bool) -> Arguments:
     """The arguments of the variant's ModelConfig; without ``pretrain_weights`` the variant's published ones are taken."""
     model = run.model
@@ -113,7 +91,8 @@ def build_train_arguments(run: RunConfig, *, data: Path, output: Path, resuming:
     stopping = training.early_stopping
     arguments: Arguments = {
         "dataset_dir": str(data),
-        "dataset_file": "roboflow",  # which finds out by itself: both layouts that the preflight lets through
+        # "roboflow" finds out by itself, and takes COCO where both layouts are there.
+        "dataset_file": "yolo" if run.dataset.format == "yolo" else "roboflow",
         "output_dir": str(output),
         "epochs": training.epochs,
         "batch_size": run.batch.per_device,
