@@ -7,6 +7,7 @@ a status write needs the newest resource version.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,8 @@ class FakeCluster:
     services: dict[str, Body] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)  # objects that carry no label of ours
+    meanwhile: Callable[[], None] | None = None  # what somebody does between our read and our write, once
     lives: int | None = None
     version: int = 1
     made: int = 0
@@ -63,10 +66,13 @@ class FakeCluster:
         return copy.deepcopy(self.body) if key == KEY else None
 
     async def list_children(self, key: Key, claims: tuple[str, ...]) -> Children:
+        if self.meanwhile is not None:
+            happen, self.meanwhile = self.meanwhile, None
+            happen()
         return copy.deepcopy(
             Children(
                 tuple(self.pods.values()),
-                tuple(self.services.values()),
+                tuple(body for name, body in self.services.items() if name not in self.hidden),
                 {name: self.claims.get(name) for name in claims},
             )
         )
@@ -118,6 +124,11 @@ class FakeCluster:
     def run(self, rank: int) -> None:
         """The kubelet starts the container."""
         self._set(rank, "Pending", "Running", {"running": {}})
+
+    def run_all(self) -> None:
+        """The kubelet starts whatever waits."""
+        for rank in range(3):
+            self.run(rank)
 
     def end(self, rank: int, report: RunReport | None, code: int | None = None) -> None:
         """The container ends with its report."""

@@ -60,7 +60,7 @@ class World:
             "reconcile": self.reconcile,
             "crash": lambda: self.reconcile(value),
             "run": lambda: cluster.run(value),
-            "run all": lambda: [cluster.run(rank) for rank in range(3)],
+            "run all": cluster.run_all,
             "succeed": lambda: cluster.end(value, make_done(value)),
             "fail": lambda: cluster.end(value, make_crashed(value).report),
             "leave": lambda: cluster.end(value, make_preempted(value).report),
@@ -102,8 +102,7 @@ class World:
             before = len(self.cluster.log)
             self.reconcile()
             self.cluster.finish_deletions()
-            for rank in range(3):
-                self.cluster.run(rank)
+            self.cluster.run_all()
             self.check()
             self.seconds += 61
             if len(self.cluster.log) == before and self.is_still():
