@@ -1,7 +1,7 @@
 """A worker without torch: it steps in lockstep over sockets, saves checkpoints with manifests, and heeds SIGTERM.
 
 What it is to do beside that stands in the JSON of ``TOY``: steps, seconds (of a step), every (steps between
-checkpoints), and ``fail``: {"rank", "step", "how"}, where how is an exit code's reason, "raise" or "silent".
+checkpoints), ``helper`` (a process of its own), and ``fail``: {"rank", "step", "how"}, where how is an exit code's reason, "raise" or "silent".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -120,6 +121,9 @@ def main() -> int:
     resume = Resume.model_validate_json(os.environ[names.ENV_RESUME]) if os.environ[names.ENV_RESUME] else None
     step = resume.step if resume else 0
     print(f"generation {generation} pid {os.getpid()} begins at step {step}")
+    if toy.get("helper"):
+        helper = subprocess.Popen(["sleep", "600"])
+        print(f"helper {helper.pid}")
     try:
         return train(line, run, toy, (rank, world, generation, step))
     except ConnectionError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.launcher_pods import Cluster, Pod, build_run, find_worker
+from integration.launcher_pods import Cluster, Pod, build_run, find_worker, is_alive, wait_until
 from rfdetr_contract.report import ExitCode, FailureReason, Outcome, RunReport
 
 Make = Callable[..., Cluster]
@@ -117,6 +117,19 @@ def test_a_killed_fork_server_is_replaced(make: Make) -> None:
 
     assert (ExitCode.OK, Outcome.COMPLETED, None, None) == summarize(pod)
     assert 2 == pod.report().generation
+
+
+def test_a_killed_workers_own_helpers_die_with_it(make: Make) -> None:
+    """A data loader's processes must not hold memory that the next round needs."""
+    cluster = make({"steps": 300, "every": 5, "helper": True})
+    pod = cluster.start(0)
+    worker, helper = find_worker(pod, 0, 1), int(pod.wait_for(r"helper (\d+)").group(1))
+    pod.wait_for("generation 1 step 10$")
+
+    os.kill(worker, signal.SIGKILL)
+
+    pod.wait_for("round 2")
+    assert wait_until(lambda: not is_alive(helper))
 
 
 def test_a_torn_checkpoint_is_passed_over_for_the_one_before_it(make: Make) -> None:

@@ -114,6 +114,22 @@ def test_a_signalled_launcher_leaves_with_a_checkpoint_and_its_peer_waits(cluste
     assert (0, 3) == (first.report().steps_redone, first.report().generation)
 
 
+def test_a_silent_launcher_is_lost_and_comes_back(cluster: Cluster) -> None:
+    """A stopped process holds its connection open but says nothing; once it runs again it lets go and rejoins."""
+    cluster.run = build_run(peer_seconds=2.0)
+    first, second = cluster.start(0), cluster.start(1)
+    worker = find_worker(second, 1, 1)
+    first.wait_for("generation 1 step 10$")
+
+    second.kill(signal.SIGSTOP)
+    first.wait_for("round 1 is over: a peer is gone")
+    second.kill(signal.SIGCONT)
+
+    first.wait_for("generation 2 step")
+    assert not is_alive(worker)
+    assert 2 == int(second.wait_for(r"round (2): 2 ranks, resume from step").group(1))
+
+
 def test_a_launcher_that_waits_for_its_peers_leaves_at_once(cluster: Cluster) -> None:
     """Without workers there is nothing to save."""
     pod = cluster.start(1)

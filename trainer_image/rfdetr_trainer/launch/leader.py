@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from rfdetr_contract.report import FailureReason, RunReport
 from rfdetr_trainer.errors import RunError
@@ -23,6 +24,8 @@ from rfdetr_trainer.resume import Resume
 OVERTAKEN_SECONDS = 3.0
 BIND_SECONDS = 10.0
 DRAIN_SECONDS = 3.0
+AHEAD_SECONDS = 0.5
+LOWEST_PRIORITY = 19
 Members = Channel[FromMember]
 
 
@@ -56,9 +59,11 @@ class Leader:
                 self._server = await asyncio.start_server(self._accept, sock=listen(port), limit=LINE_LIMIT)
             except OSError as error:
                 if time.monotonic() > deadline:
-                    raise OSError(error.errno, error.strerror, f"--master-port={port}") from error
+                    words = f"--master-port={port}: {error.strerror}"
+                    raise RunError(FailureReason.CRASHED, words) from error
                 await asyncio.sleep(0.1)
         self._spawn(self._watch_claims())
+        self._spawn(self._verify_ahead())
 
     async def drain(self) -> None:
         """Wait a moment for the others: to be idle, or gone."""
@@ -199,6 +204,16 @@ class Leader:
         last = self._state.generation
         generation = await in_thread(lambda: self._storage.claim(last, resume, redone, time.time()))
         self._feed(model.Claimed(generation, find_free_port()))
+
+    async def _verify_ahead(self) -> None:
+        """Read each new checkpoint once while the training goes on, so that a restart need not wait for its digest."""
+        last = None
+        while True:
+            await asyncio.sleep(AHEAD_SECONDS)
+            saved = self._board.progress.checkpoint if self._board.progress else None
+            if saved is not None and saved.file != last:
+                last = saved.file
+                await in_thread(partial(self._storage.verify, saved.file), nice=LOWEST_PRIORITY)
 
     async def _watch_claims(self) -> None:
         while True:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from rfdetr_contract import names
 from rfdetr_contract.report import ExitCode, RunReport, exit_code
 from rfdetr_trainer.errors import ConfigError
 from rfdetr_trainer.launch.agent import Agent
@@ -34,12 +35,20 @@ async def launch(settings: Settings, argv: list[str]) -> RunReport:
         return result
     with tempfile.TemporaryDirectory(prefix="rfdetr-") as folder:
         agent = Agent(settings, config, argv, Path(folder))
-        server = await serve_http(settings.http_port, lambda: agent.board.build_report(time.time()))
+        server = await open_http(settings.http_port, lambda: agent.board.build_report(time.time()))
         say(f"serving /metrics on port {server.sockets[0].getsockname()[1]}")
         try:
             return await agent.run()
         finally:
             server.close()
+
+
+async def open_http(port: int, report: Callable[[], RunReport]) -> asyncio.Server:
+    """The server of ``/metrics`` and its like, or a sentence about its port."""
+    try:
+        return await serve_http(port, report)
+    except OSError as error:
+        raise ConfigError(f"{names.ENV_HTTP_PORT}={port}: {error.strerror}") from error
 
 
 def write_report(path: Path, report: RunReport) -> None:

@@ -23,7 +23,7 @@ from rfdetr_trainer.generations import (
     write_claim,
 )
 from rfdetr_trainer.manifest import RunFolder
-from rfdetr_trainer.resume import Choice, Digests, Resume, choose_resume
+from rfdetr_trainer.resume import Choice, Digests, Resume, choose_resume, read_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Storage:
         claims = read_claims(self.folder.generations)
         redone = claims[max(claims)].steps_redone if claims else 0
         return choose_resume(self.output_root, self.run, self.model, self.digests), redone
+
+    def verify(self, file: str) -> bool:
+        """The named checkpoint of this run is whole; the digest is remembered."""
+        found = read_found((self.folder.checkpoints / file).with_suffix(".json"))
+        return found is not None and self.digests.verify(found)
 
     def claim(self, last: int, resume: Resume | None, redone: int, time: float) -> int:
         """The next generation, durably ours. ``last``: the newest one this launcher holds, 0 for none.
