@@ -34,7 +34,8 @@ def format_values(values: tuple[float, ...]) -> str:
 
 
 def print_result(console: Console, result: Result, measured: Measured) -> None:
-    table = Table(title=f"{result.name} ({result.unit}, less is better)", title_justify="left")
+    console.print(f"[bold]{result.name}[/bold] ({result.unit}, less is better)")
+    table = Table()
     for column in ("", "median", "each"):
         table.add_column(column)
     table.add_row("ours", f"{result.ours:.2f}", format_values(measured.ours))
@@ -46,4 +47,4 @@ def print_result(console: Console, result: Result, measured: Measured) -> None:
         f"runs {result.runs}, noise {result.noise:.2f}, load {result.load:.2f}"
     )
     for line in (*measured.faults, *measured.notes):
-        console.print(f"  {line}", highlight=False)
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
