@@ -38,10 +38,11 @@ def build_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]
 
 
 def choose_change(before: Status, after: Status) -> Change:
-    """How urgent the difference is. The time of a report and the wording of a condition can wait."""
+    """How urgent the difference is. The first progress is awaited; later progress and the wording of a condition can wait."""
     if before == after:
         return Change.NONE
-    if _keep_hard(before) != _keep_hard(after):
+    first_news = before.progress is None and after.progress is not None
+    if first_news or _keep_hard(before) != _keep_hard(after):
         return Change.HARD
     patch = build_patch(dump_status(before), dump_status(after))
     told = patch.get("progress") or {}

@@ -95,18 +95,23 @@ def next_status(context: Context, state: State, **updates: object) -> Status:
     present = {worker.uid for worker in context.observed.workers}
     told = apply_report(context.status.model_copy(update=updates), context.report)
     running = state.phase is Phase.RUNNING
-    wanted = context.job.spec.nodes
-    ended = state.phase in ENDED
-    up = sum(each.phase is PodPhase.RUNNING and not each.terminating for each in context.workers)
     return build_status(
         told,
         state,
         context.job.metadata,
         context.now,
         counted_pods=[uid for uid in told.counted_pods if uid in present],
-        nodes=0 if ended else told.nodes,
-        display=build_display(told.progress, f"{0 if ended else up}/{wanted}", running=running),
+        nodes=0 if state.phase in ENDED else told.nodes,
+        display=build_display(told.progress, count_nodes(context, state.phase), running=running),
     )
+
+
+def count_nodes(context: Context, phase: Phase) -> str:
+    """Pods that run of those that are wanted; a job that succeeded had them all, and one that failed keeps none."""
+    wanted = context.job.spec.nodes
+    up = sum(each.phase is PodPhase.RUNNING and not each.terminating for each in context.workers)
+    shown = {Phase.SUCCEEDED: wanted, Phase.FAILED: 0}.get(phase, up)
+    return f"{shown}/{wanted}"
 
 
 def keep_state(status: Status, fallback: State) -> State:

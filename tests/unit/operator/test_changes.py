@@ -61,6 +61,13 @@ def test_a_patch_holds_what_changed_and_nothing_else() -> None:
     assert {"attempt": 2, "progress": None} == build_patch(dump_status(BEFORE), dump_status(after))
 
 
+def test_the_first_progress_is_written_at_once() -> None:
+    """A user who has just seen Running looks for it."""
+    before = BEFORE.model_copy(update={"progress": None})
+
+    assert Change.HARD == choose_change(before, BEFORE)
+
+
 @given(OBJECTS, OBJECTS)
 def test_a_patched_object_is_the_one_that_was_meant(before: dict[str, Any], after: dict[str, Any]) -> None:
     """The API server's merge and our difference are each other's inverse."""

@@ -348,6 +348,14 @@ def test_a_job_is_complete_when_every_rank_says_so(outcome: Outcome, reason: str
     )
 
 
+def test_a_complete_job_shows_its_last_row() -> None:
+    """All nodes did their part, and no time is left."""
+    display = ended().status.display
+
+    assert display is not None
+    assert ("12/12", "-", "2/2") == (display.epoch, display.eta, display.nodes)
+
+
 def test_evaluators_that_disagree_are_a_warning() -> None:
     """The job is complete all the same."""
     judged = Judgement(map50_95=0.4, map50=0.6, reported=0.5, tolerance=0.001, agrees=False)
