@@ -121,7 +121,7 @@ def main() -> int:
     resume = Resume.model_validate_json(os.environ[names.ENV_RESUME]) if os.environ[names.ENV_RESUME] else None
     step = resume.step if resume else 0
     print(f"generation {generation} pid {os.getpid()} begins at step {step}")
-    if toy.get("helper"):
+    if toy.get("helper") and generation == 1:
         helper = subprocess.Popen(["sleep", "600"])
         print(f"helper {helper.pid}")
     try:
