@@ -18,7 +18,8 @@ from rfdetr_contract.report import (
     World,
     exit_code,
 )
-from rfdetr_operator.api.v1alpha1 import Status, TrainingJob, parse_job
+from rfdetr_operator.api.v1alpha1 import Restarts, Status, TrainingJob, parse_job
+from rfdetr_operator.core.conditions import find_condition
 from rfdetr_operator.core.model import Claim, Observed, Plan, PodPhase, Worker
 from rfdetr_operator.core.plan import plan
 from rfdetr_operator.core.settings import CoreSettings
@@ -157,3 +158,21 @@ def run_job(**spec: Any) -> TrainingJob:
 def with_status(job: TrainingJob, found: Plan) -> TrainingJob:
     """The job after the plan's status write."""
     return job.model_copy(update={"status": found.status})
+
+
+def read_names(found: Plan) -> list[str]:
+    """Names of what a plan creates."""
+    return [each.manifest["metadata"]["name"] for each in found.create]
+
+
+def read_story(found: Plan) -> tuple[str | None, str, str]:
+    """Phase, reason and sentence of a plan."""
+    condition = find_condition(found.status, "Running")
+    assert condition is not None
+    return found.status.phase, condition.reason, condition.message
+
+
+def read_counts(found: Plan) -> tuple[int, int]:
+    """Counted failures and preemptions."""
+    restarts = found.status.restarts or Restarts()
+    return restarts.counted, restarts.preemptions
