@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 STORAGE_FAULTS: Final = {
     errno.ENOSPC: FailureReason.STORAGE_FULL,
+    errno.EFBIG: FailureReason.STORAGE_FULL,
     errno.EDQUOT: FailureReason.STORAGE_FULL,
     errno.EIO: FailureReason.STORAGE_ERROR,
     errno.EROFS: FailureReason.STORAGE_ERROR,

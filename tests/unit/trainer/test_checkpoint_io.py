@@ -1,0 +1,203 @@
+"""Durable sets: data, then manifest; a digest before anything is unpickled; a fault that loses nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rfdetr_contract.report import CheckpointState, FailureReason
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, load_verified, rescale_batches
+from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.manifest import Manifest, RunFolder
+from rfdetr_trainer.resume import Resume
+from rfdetr_trainer.retention import read_manifests
+
+FACTS = SetFacts(
+    generation=2,
+    world_size=2,
+    accumulation=2,
+    effective_batch=8,
+    config_hash="c",
+    model="nano",
+    rfdetr="1",
+    torch="2",
+)
+
+
+def make_checkpoint(step: int, *, epoch: int = 0, batches: int = 0, size: int = 8) -> dict[str, Any]:
+    """What Lightning hands over, as far as we read it."""
+    current = {"started": epoch + (1 if batches else 0), "processed": epoch}
+    loop = {"epoch_progress": {"current": current}, "epoch_loop.batch_progress": {"current": {"ready": batches}}}
+    return {"global_step": step, "loops": {"fit_loop": loop}, "weights": torch.full((size,), float(step))}
+
+
+class Told:
+    """Collects what the launcher would hear."""
+
+    def __init__(self) -> None:
+        self.states: list[CheckpointState] = []
+        self.faults: list[str] = []
+
+    def __call__(self, state: CheckpointState | None, fault: str) -> None:
+        if state is not None:
+            self.states.append(state)
+        if fault:
+            self.faults.append(fault)
+
+
+def make_io(
+    root: Path, told: Callable[[CheckpointState | None, str], None] | None = None, **keep: Any
+) -> DurableCheckpointIO:
+    """The plugin of generation 2 over a fresh folder."""
+    return DurableCheckpointIO(RunFolder(root), FACTS, Keep(**keep), None, told or Told())
+
+
+def steps(root: Path) -> list[int]:
+    """Optimizer steps of the sets that exist."""
+    return sorted(manifest.step for manifest in read_manifests(RunFolder(root).checkpoints))
+
+
+def test_a_save_becomes_a_file_a_manifest_and_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    """RF-DETR's last.ckpt is a second name for the very same data."""
+    io, folder = make_io(tmp_path), RunFolder(tmp_path)
+
+    io.save_checkpoint(make_checkpoint(7, epoch=1), folder.rfdetr / "last.ckpt")
+
+    data = folder.checkpoints / "g000002-s00000007.ckpt"
+    manifest = Manifest.model_validate_json(data.with_suffix(".json").read_bytes())
+    assert (7, 1, 0, 2, data.stat().st_size) == (
+        manifest.step,
+        manifest.epoch,
+        manifest.batch_in_epoch,
+        manifest.generation,
+        manifest.size,
+    )
+    assert data.samefile(folder.rfdetr / "last.ckpt")
+    assert torch.equal(torch.full((8,), 7.0), load_verified(data, manifest.sha256)["weights"])
+
+
+def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
+    """Keep the last two and the best one."""
+    io, folder = make_io(tmp_path, last=2, best=1), RunFolder(tmp_path)
+    for step, score in ((1, 0.1), (2, 0.9), (3, 0.2), (4, 0.3), (5, 0.4)):
+        io.score = score
+        io.save_checkpoint(make_checkpoint(step), folder.checkpoints / "step.ckpt")
+
+    assert [2, 4, 5] == steps(tmp_path)
+
+
+def test_an_overtaken_writer_removes_nothing(tmp_path: Path) -> None:
+    """A newer generation may live on what looks like surplus."""
+    io, folder = make_io(tmp_path, last=1, best=0), RunFolder(tmp_path)
+    io.save_checkpoint(make_checkpoint(1), folder.checkpoints / "step.ckpt")
+    folder.generations.mkdir()
+    (folder.generations / "000003.json").write_text("{}")
+
+    io.save_checkpoint(make_checkpoint(2), folder.checkpoints / "step.ckpt")
+
+    assert [1, 2] == steps(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["bit", "page", "torn", "empty"])
+def test_damage_is_seen_before_anything_is_unpickled(tmp_path: Path, damage: str) -> None:
+    """torch.load takes a flipped bit and a zeroed page without a word; the digest does not."""
+    io, folder = make_io(tmp_path), RunFolder(tmp_path)
+    io.save_checkpoint(make_checkpoint(1, size=5000), folder.checkpoints / "step.ckpt")
+    data = folder.checkpoints / "g000002-s00000001.ckpt"
+    content = bytearray(data.read_bytes())
+    match damage:
+        case "bit":
+            content[9000] ^= 1
+        case "page":
+            content[4096:8192] = bytes(4096)
+        case "torn":
+            content = content[: len(content) // 2]
+        case _:
+            content = bytearray()
+    data.write_bytes(content)
+
+    with pytest.raises(RunError) as caught:
+        load_verified(data, read_manifests(folder.checkpoints)[0].sha256)
+
+    assert FailureReason.CHECKPOINT_CORRUPT is caught.value.reason
+
+
+class Planted:
+    """A pickle that would run a command."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.target}",)
+
+
+def test_a_planted_pickle_does_not_run_even_with_its_own_digest(tmp_path: Path) -> None:
+    """Only plain tensors and plain types are ever loaded."""
+    import hashlib
+
+    file, trace = tmp_path / "planted.ckpt", tmp_path / "trace"
+    torch.save({"state_dict": Planted(trace)}, file)
+
+    with pytest.raises(pickle.UnpicklingError):
+        load_verified(file, hashlib.sha256(file.read_bytes()).hexdigest())
+
+    assert not trace.exists()
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file of this process may grow beyond 64 KiB: the volume is full."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_volume_that_refuses_does_not_stop_the_training(tmp_path: Path, small_files: None) -> None:
+    """The last good set stays, nothing half-written is left, the fault is told; a later save mends it."""
+    told = Told()
+    io, folder = make_io(tmp_path, told, last=1, best=0), RunFolder(tmp_path)
+    io.save_checkpoint(make_checkpoint(1), folder.checkpoints / "step.ckpt")
+
+    io.save_checkpoint(make_checkpoint(2, size=100_000), folder.checkpoints / "step.ckpt")
+
+    fault = io.fault
+    assert ([1], 1, ["g000002-s00000001.ckpt", "g000002-s00000001.json"]) == (
+        steps(tmp_path),
+        len(told.faults),
+        sorted(path.name for path in folder.checkpoints.iterdir()),
+    )
+    assert fault is not None
+    assert fault.reason in {FailureReason.STORAGE_FULL, FailureReason.STORAGE_ERROR}
+    io.save_checkpoint(make_checkpoint(3), folder.checkpoints / "step.ckpt")
+    assert (None, [3]) == (io.fault, steps(tmp_path))
+
+
+def test_a_fault_that_is_not_the_volumes_is_not_hidden(tmp_path: Path) -> None:
+    """A folder that is a file is a mistake, not a full disk."""
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.write_text("in the way")
+    io = make_io(tmp_path)
+
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is compared
+        io.save_checkpoint(make_checkpoint(1), folder.rfdetr / "last.ckpt")
+
+    assert caught.value.errno in {errno.EEXIST, errno.ENOTDIR}
+
+
+def test_another_plan_counts_the_same_optimizer_steps() -> None:
+    """Six batches at accumulation 2 are three steps: twelve batches at accumulation 4."""
+    resume = Resume(file="/o/c", sha256="0", size=1, step=3, epoch=0, batch_in_epoch=6, accumulation=2, world_size=2)
+
+    assert 12 == rescale_batches(resume, 4)
