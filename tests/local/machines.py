@@ -33,7 +33,7 @@ def as_it_is(argv: Argv) -> Argv:
 
 def make_cluster(root: Path) -> LocalCluster:
     """A cluster of the toy job."""
-    return LocalCluster(Store(root, KEY), JOB, Machine(Ports(20000, (20001, 20002)), now, command=as_it_is))
+    return LocalCluster(Store(root, KEY), JOB, Machine(Ports(20000, (20001, 20002)), 1, now, command=as_it_is))
 
 
 def make_pod(script: str, grace: int = 30, rank: int = 0) -> dict[str, Any]:

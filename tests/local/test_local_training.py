@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.machines import processes_with
-
 from examples.data.digits import Recipe, write_digits
+from local.machines import processes_with
 from rfdetr_contract.report import Outcome, RunReport
 from rfdetr_operator.api.v1alpha1 import TrainingJob, parse_job
 

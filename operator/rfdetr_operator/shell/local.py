@@ -25,9 +25,10 @@ GONE_AFTER = 0.1  # seconds in which an ended pod can still be read before its d
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the local cluster is given: where claims are, the job's ports, how a command becomes one of this machine."""
+    """What the local cluster is given. ``command`` makes a container's command one of this machine."""
 
     ports: Ports
+    threads: int  # of a rank
     clock: Callable[[], datetime]
     claims: Mapping[str, Path] = field(default_factory=dict)
     command: Callable[[Argv], Argv] = interpreter_command
@@ -118,9 +119,8 @@ class LocalCluster:
         named = [volume.get("persistentVolumeClaim") for volume in body["spec"].get("volumes", [])]
         claims = {claim["claimName"]: self.claim_folder(claim["claimName"]) for claim in named if claim}
         scratch = Path(tempfile.mkdtemp(prefix="rfdetr-"))
-        place = Place(
-            self._store.pod_folder(name, body["metadata"]["uid"]).resolve(), scratch, claims, self._machine.ports
-        )
+        folder = self._store.pod_folder(name, body["metadata"]["uid"]).resolve()
+        place = Place(folder, scratch, self._machine.threads, claims, self._machine.ports)
         try:
             container = build_container(body, place, os.environ, self._machine.command)
         except Unsupported as refusal:

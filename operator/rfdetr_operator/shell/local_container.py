@@ -12,6 +12,7 @@ from rfdetr_contract import names
 
 Argv = tuple[str, ...]
 LOOPBACK = "127.0.0.1"
+THREADS = "OMP_NUM_THREADS"
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES")
 
 
@@ -36,6 +37,7 @@ class Place:
 
     folder: Path
     scratch: Path
+    threads: int  # that a rank may compute with: the machine is shared by all of them, and waiting threads spin
     claims: Mapping[str, Path]
     ports: Ports
 
@@ -168,7 +170,12 @@ def build_container(
     base = {name: inherited[name] for name in INHERITED if name in inherited}
     return Container(
         argv=command(argv),
-        env={**base, "TMPDIR": str(place.scratch), **build_env(pod, reachable, place.ports)},
+        env={
+            **base,
+            "TMPDIR": str(place.scratch),
+            THREADS: str(place.threads),
+            **build_env(pod, reachable, place.ports),
+        },
         cwd=place.folder,
         termination=termination,
         folders=(place.folder, place.scratch, *mounts.values()),

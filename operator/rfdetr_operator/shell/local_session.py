@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -69,8 +70,13 @@ def open_session(store: Store, body: Body, home: Home, clock: Callable[[], datet
     if admitted is not stored:
         store.save(admitted)
     ports = choose_ports(job.metadata.uid, job.spec.nodes)
-    cluster = LocalCluster(store, admitted, Machine(ports, clock, home.claims, home.command))
+    cluster = LocalCluster(store, admitted, Machine(ports, share_threads(job.ranks), clock, home.claims, home.command))
     return Session(store, cluster, ports, output)
+
+
+def share_threads(ranks: int) -> int:
+    """The threads of a rank when all of them share the processors that this process may use."""
+    return max(len(os.sched_getaffinity(0)) // ranks, 1)
 
 
 def missing_claims(job: TrainingJob, home: Home) -> Iterator[str]:

@@ -21,6 +21,7 @@ PORTS = Ports(rendezvous=20000, http=(20001, 20002))
 PLACE = Place(
     folder=Path("/state/pods/shelves-1/abc"),
     scratch=Path("/scratch"),
+    threads=1,
     claims={"data": Path("/disk/data"), "runs": Path("/disk/runs")},
     ports=PORTS,
 )
@@ -92,6 +93,7 @@ def test_a_container_is_the_manifest_with_the_paths_of_this_machine() -> None:
         env={
             "PATH": "/bin",
             "TMPDIR": "/scratch",
+            "OMP_NUM_THREADS": "1",
             "RFDETR_DATA_ROOT": "/disk/data",
             "RFDETR_RUN_CONFIG": str(volumes / "run/run.json"),
             "RFDETR_TERMINATION_LOG": str(PLACE.folder / "termination-log"),
