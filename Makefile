@@ -18,7 +18,7 @@ $(BIN)/uv:
 
 $(STAMP): locks/dev.txt pyproject.toml | $(BIN)/uv
 	@echo "Installing what the project needs into $(VENV) (torch, Lightning, rfdetr: about 7 GB)"
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python locks/dev.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python locks/dev.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || true
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@

@@ -108,4 +108,3 @@ class ConfigBeatsCheckpoint(pl.Callback):  # type: ignore[misc]  # Lightning is 
         stopping.patience = self._stopping.patience
         if stopping.wait_count >= stopping.patience:
             trainer.should_stop = True
-            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step  # not one step more
