@@ -26,7 +26,7 @@ from rfdetr_operator.shell.local_store import CLAIMS_DIR, Store
 MANIFEST = Path(__file__).with_name("quickstart-cpu.yaml")
 ROOT = Path(".rfdetr/demo")
 PREEMPTION = "1@step:90"  # in the middle of the fifth epoch of 20 steps
-FLOOR = 0.2  # mAP 50:95; what does not learn stays below 0.05
+FLOOR = 0.3  # mAP 50:95; what does not learn stays below 0.05
 
 
 @dataclass(frozen=True, slots=True)

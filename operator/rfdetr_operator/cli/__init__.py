@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     local = commands.add_parser(
         "local",
         help="run jobs on this machine, without a cluster",
-        description="Run jobs on this machine: the operator's own planner, with each pod as a group of local processes.",
+        description="Run jobs on this machine: the operator's own planner, with each pod as local processes.",
         epilog="example: rfdetrctl local run examples/quickstart-cpu.yaml",
     )
     locals_ = local.add_subparsers(metavar="COMMAND", required=True)

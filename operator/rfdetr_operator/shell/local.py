@@ -1,4 +1,4 @@
-"""A cluster of one machine and one job: the API server's duties in memory and on disk, the kubelet's in local processes."""
+"""A cluster of one machine and one job: the API server's duties on disk, the kubelet's in local processes."""
 
 from __future__ import annotations
 

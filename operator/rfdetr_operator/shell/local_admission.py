@@ -36,7 +36,8 @@ def parse_manifest(text: str) -> Body:
     if len(jobs) != 1:
         kinds = [str(each.get("kind")) if isinstance(each, dict) else type(each).__name__ for each in documents]
         raise Mistakes(
-            f"kind: {len(jobs)} objects of kind {names.KIND} where one is wanted; found: {', '.join(kinds) or 'nothing'}"
+            f"kind: {len(jobs)} objects of kind {names.KIND} where one is wanted; "
+            f"found: {', '.join(kinds) or 'nothing'}"
         )
     return dict(jobs[0])
 

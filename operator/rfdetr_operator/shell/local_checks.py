@@ -37,7 +37,8 @@ def find_mistakes(body: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(f"apiVersion: {body.get('apiVersion')!r} is not known; allowed: {names.API_VERSION}")
     if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > names.MAX_JOB_NAME:
         found.append(
-            f"metadata.name: {name!r} must be 1 to {names.MAX_JOB_NAME} of a-z, 0-9 and -, with a letter or digit at both ends"
+            f"metadata.name: {name!r} must be 1 to {names.MAX_JOB_NAME} of a-z, 0-9 and -, "
+            "with a letter or digit at both ends"
         )
     try:
         spec = Spec.model_validate(body.get("spec") or {})
@@ -121,7 +122,8 @@ def local_mistakes(spec: Spec) -> Iterator[str]:
         yield "spec.pod.envFrom: needs a cluster; give the variables in spec.pod.env"
     for variable in spec.pod.env:
         if variable.value_from and "fieldRef" not in variable.value_from:
-            yield f"spec.pod.env: {variable.name} takes its value from {next(iter(variable.value_from))}, which needs a cluster; give a value"
+            source = next(iter(variable.value_from))
+            yield f"spec.pod.env: {variable.name} takes its value from {source}, which needs a cluster; give a value"
     for volume in spec.pod.volumes:
         if not {"emptyDir", "hostPath", "persistentVolumeClaim", "downwardAPI"} & set(volume):
             yield f"spec.pod.volumes: {volume.get('name')!r} is of a kind that needs a cluster"

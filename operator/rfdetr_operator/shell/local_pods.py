@@ -122,7 +122,7 @@ class LocalPod:
         return ""
 
     def delete(self, grace: int | None) -> None:
-        """Delete it as the API server and the kubelet do: SIGTERM to process 1, SIGKILL to all after the grace period."""
+        """Delete it as the kubelet does: SIGTERM to process 1, SIGKILL to all after the grace period."""
         own = self.body["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE)
         seconds = own if grace is None else grace
         metadata = self.body["metadata"]

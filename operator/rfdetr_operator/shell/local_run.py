@@ -1,4 +1,4 @@
-"""Run one job on this machine until it ends: reconcile at each ring of the bell, do harm when asked, suspend when told."""
+"""Run one job on this machine until it ends: reconcile at each ring of the bell, do harm when asked."""
 
 from __future__ import annotations
 

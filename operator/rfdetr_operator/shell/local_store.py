@@ -1,6 +1,6 @@
-"""The state folder of local jobs: what a cluster keeps in its store and on its disks, as folders that a person can read.
+"""The state folder of local jobs: what a cluster keeps in its store and on its disks, as plain folders.
 
-``ROOT/NAMESPACE/NAME/`` holds a job (``job.json``, ``events.jsonl``, ``lock``, ``pods/``); ``ROOT/claims/`` holds claims.
+``ROOT/NAMESPACE/NAME/`` holds a job (``job.json``, ``events.jsonl``, ``lock``, ``pods/``), ``ROOT/claims/`` the claims.
 """
 
 from __future__ import annotations
