@@ -1,8 +1,9 @@
 """The parent of one local container: what a PID namespace gives a pod, given to a process group of this machine.
 
 ``python -I local_shim.py RUNNER LOG COMMAND...`` runs the command as process 1 of the container, with stdout and stderr
-added to LOG; RUNNER is the pid that started it. SIGTERM reaches process 1 alone, as from the kubelet. When process 1 ends, when SIGUSR1 asks for it or when the
-runner dies, however it dies, every process that the command left is killed. The shim ends as process 1 ended.
+added to LOG; RUNNER is the pid that started it. SIGTERM reaches process 1 alone, as from the kubelet. When process 1
+ends, when SIGUSR1 asks for it or when the runner dies, however it dies, every process that the command left is killed.
+The shim ends as process 1 ended.
 It runs alone, on the standard library, so that it starts in milliseconds.
 """
 
