@@ -63,7 +63,8 @@ def main() -> int:
     flag.install()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the launcher's to hear
     quieten()
-    torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "1") or 1), 1))
+    # Torchrun's own default. Without it Lightning takes all processors of the machine, and waiting threads spin.
+    torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
     this = build_round(os.environ, flag)
     run = RunConfig.model_validate_json(Path(os.environ[names.ENV_RUN_CONFIG]).read_bytes())
     try:
