@@ -121,7 +121,7 @@ class Watched:
                 return found["status"], found.get("reason", ""), found.get("message", "")
         return "Unknown", "", ""
 
-    def wait(self, what: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 120) -> float:
+    def wait(self, what: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 240) -> float:
         """Seconds until the status holds; an ended job that does not is a failure at once."""
         started = time.monotonic()
         while True:
@@ -133,11 +133,11 @@ class Watched:
                 raise AssertionError(f"{self.name} never came to: {what}\n{json.dumps(status, indent=1)}")
             time.sleep(0.25)
 
-    def wait_for_phase(self, phase: str, seconds: float = 120) -> float:
+    def wait_for_phase(self, phase: str, seconds: float = 240) -> float:
         """Seconds until that phase."""
         return self.wait(f"phase {phase}", lambda status: status.get("phase") == phase, seconds)
 
-    def wait_for_step(self, step: int, seconds: float = 120) -> float:
+    def wait_for_step(self, step: int, seconds: float = 240) -> float:
         """Seconds until a durable checkpoint at or after that optimizer step."""
         return self.wait(f"a checkpoint at step {step}", lambda status: read_checkpoint_step(status) >= step, seconds)
 
