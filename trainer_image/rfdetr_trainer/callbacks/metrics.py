@@ -103,6 +103,7 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
         """The pace is this process's own."""
         self._pace = Pace(self._clock(), trainer.global_step)
         self._tell(trainer, "train")
+        self._sent = 0.0  # the first step after a restart is news
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """An optimizer step begins with its first batch."""
