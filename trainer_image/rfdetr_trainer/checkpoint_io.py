@@ -23,7 +23,7 @@ from rfdetr_contract.names import checkpoint_stem
 from rfdetr_contract.report import CheckpointState, FailureReason
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.manifest import Manifest, RunFolder
-from rfdetr_trainer.resume import Resume
+from rfdetr_trainer.resume import Resume, Seal
 from rfdetr_trainer.retention import choose_doomed, find_leftovers, read_manifests
 
 logger = logging.getLogger(__name__)
@@ -132,18 +132,29 @@ def publish(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load_verified(path: Path, sha256: str) -> dict[str, Any]:
+def load_verified(path: Path, sha256: str, seal: Seal | None = None) -> dict[str, Any]:
     """Read a checkpoint once; nothing of it is unpickled before its digest was seen to match.
+
+    ``seal``: this pod's launcher has hashed this very file, and it is still that file: it is not hashed again.
 
     Raises:
         RunError: the digest is another one.
 
     """
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        if seal is not None and is_sealed(os.fstat(file.fileno()), seal):
+            sealed: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            return sealed
+        data = file.read()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise RunError(FailureReason.CHECKPOINT_CORRUPT, f"checkpoint {path.name} is not what its manifest says")
     loaded: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return loaded
+
+
+def is_sealed(facts: os.stat_result, seal: Seal) -> bool:
+    """The open file is the one that was hashed, unchanged since."""
+    return (facts.st_mtime_ns, facts.st_ino) == (seal.mtime_ns, seal.inode)
 
 
 def rescale_batches(resume: Resume, accumulation: int) -> int:
@@ -167,12 +178,15 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         keep: Keep,
         resume: Resume | None,
         tell: Callable[[CheckpointState | None, str], None],
+        pod_uid: str = "",
     ) -> None:
         self._folder = folder
         self._facts = facts
         self._keep = keep
         self._resume = resume
         self._tell = tell
+        seal = resume.seal if resume else None
+        self._seal = seal if seal is not None and seal.pod_uid == pod_uid else None
         self._saved: tuple[Moment, Path] | None = None
         self.score: float | None = None  # mAP 50:95 that the next set's manifest bears
         self.fault: RunError | None = None  # why the newest save failed; None again when a later one succeeds
@@ -262,7 +276,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
             raise RunError(
                 FailureReason.CHECKPOINT_CORRUPT, f"checkpoint {Path(path).name} has no digest to check it by"
             )
-        checkpoint = load_verified(Path(path), self._resume.sha256)
+        checkpoint = load_verified(Path(path), self._resume.sha256, self._seal)
         if self._resume.batch_in_epoch and self._resume.accumulation != self._facts.accumulation:
             recount(checkpoint, rescale_batches(self._resume, self._facts.accumulation))
         return checkpoint

@@ -44,6 +44,7 @@ class Round:
     resume: Resume | None
     line: Line
     flag: StopFlag
+    pod_uid: str = ""
 
 
 def fit(run: RunConfig, this: Round) -> End:
@@ -68,7 +69,9 @@ def fit(run: RunConfig, this: Round) -> End:
     first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
     datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
     module = RFDETRModelModule(model_config, train_config)
-    trainer = build_trainer(train_config, model_config, strategy=build_strategy(run), plugins=[storage])
+    trainer = build_trainer(
+        train_config, model_config, strategy=build_strategy(run, resuming=this.resume is not None), plugins=[storage]
+    )
 
     ends: list[End] = []
 
@@ -113,14 +116,18 @@ def build_configs(run: RunConfig, this: Round, folder: RunFolder, num_classes: i
     return model_class(**model), train_class(**training)
 
 
-def build_strategy(run: RunConfig) -> DDPStrategy:
-    """RF-DETR's own choice for DDP, with a time-out of ours instead of half an hour."""
+def build_strategy(run: RunConfig, *, resuming: bool) -> DDPStrategy:
+    """RF-DETR's own choice for DDP, with a time-out of ours instead of half an hour.
+
+    Ranks that resume have loaded one and the same file: the weights need not be sent around again.
+    """
     whole = run.batch.accumulation == 1
     return DDPStrategy(
         timeout=timedelta(seconds=run.limits.process_group_seconds),
         find_unused_parameters=True,
         static_graph=whole,
         gradient_as_bucket_view=whole,
+        init_sync=not resuming,
     )
 
 
@@ -153,6 +160,7 @@ def build_storage(
         ),
         this.resume,
         tell,
+        this.pod_uid,
     )
 
 

@@ -19,6 +19,14 @@ from rfdetr_trainer.manifest import Manifest, RunFolder
 CHUNK = 4 * 1024 * 1024
 
 
+class Seal(Frozen):
+    """The very file that one pod's launcher has hashed: valid in that pod, as long as the file is the same."""
+
+    pod_uid: str
+    mtime_ns: int
+    inode: int
+
+
 class Resume(Frozen):
     """A checkpoint whose digest was seen to match: an absolute path below the output root, and what it holds."""
 
@@ -30,6 +38,7 @@ class Resume(Frozen):
     batch_in_epoch: int
     accumulation: int = 1
     world_size: int
+    seal: Seal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,11 @@ class Found:
     path: Path
     manifest: Manifest
 
-    def to_resume(self) -> Resume:
+    def to_resume(self, seal: Seal | None = None) -> Resume:
         """The same, as it travels to the workers."""
         kept = {"sha256", "size", "step", "epoch", "batch_in_epoch", "accumulation", "world_size"}
         fields = self.manifest.model_dump(include=kept)
-        return Resume(file=str(self.path), **fields)
+        return Resume(file=str(self.path), seal=seal, **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,17 @@ class Digests:
         except OSError:
             return False
         return self._known[key] == found.manifest.sha256
+
+    def seal(self, found: Found, pod_uid: str) -> Seal | None:
+        """What identifies a file that was seen to match; None when it is no longer that file."""
+        try:
+            facts = found.path.stat()
+        except OSError:
+            return None
+        known = self._known.get((str(found.path), facts.st_size, facts.st_mtime_ns, facts.st_ino))
+        if known != found.manifest.sha256:
+            return None
+        return Seal(pod_uid=pod_uid, mtime_ns=facts.st_mtime_ns, inode=facts.st_ino)
 
 
 def hash_file(path: Path) -> str:

@@ -54,6 +54,7 @@ def build_round(environ: Mapping[str, str], flag: StopFlag) -> Round:
         resume=Resume.model_validate_json(resume) if resume else None,
         line=Line(environ.get(names.ENV_LAUNCHER_SOCKET), int(environ["RANK"]), generation),
         flag=flag,
+        pod_uid=environ.get(names.ENV_POD_UID, ""),
     )
 
 

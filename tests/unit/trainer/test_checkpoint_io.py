@@ -18,7 +18,7 @@ from rfdetr_contract.report import CheckpointState, FailureReason
 from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, load_verified, rescale_batches
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.manifest import Manifest, RunFolder
-from rfdetr_trainer.resume import Resume
+from rfdetr_trainer.resume import Digests, Resume, scan
 from rfdetr_trainer.retention import read_manifests
 
 FACTS = SetFacts(
@@ -129,6 +129,23 @@ def test_damage_is_seen_before_anything_is_unpickled(tmp_path: Path, damage: str
         load_verified(data, read_manifests(folder.checkpoints)[0].sha256)
 
     assert FailureReason.CHECKPOINT_CORRUPT is caught.value.reason
+
+
+def test_a_file_that_this_pod_has_hashed_is_not_hashed_again_and_any_other_is(tmp_path: Path) -> None:
+    """A seal names one file as it was; the least change breaks it, and then the digest decides."""
+    io, folder = make_io(tmp_path), RunFolder(tmp_path)
+    io.save_checkpoint(make_checkpoint(1), folder.checkpoints / "step.ckpt")
+    data, digests = folder.checkpoints / "g000002-s00000001.ckpt", Digests()
+    found = scan(folder.checkpoints)[0]
+    unseen = digests.seal(found, "pod-0")
+    assert digests.verify(found)
+    seal = digests.seal(found, "pod-0")
+
+    assert (None, 1) == (unseen, load_verified(data, "not even asked", seal)["global_step"])
+    data.write_bytes(data.read_bytes())
+    with pytest.raises(RunError):
+        load_verified(data, "asked now", seal)
+    assert digests.seal(found, "pod-0") is None
 
 
 class Planted:

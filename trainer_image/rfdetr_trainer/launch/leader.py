@@ -198,7 +198,7 @@ class Leader:
         choice, redone = await in_thread(self._storage.choose)
         for note in choice.notes:
             say(note)
-        self._feed(model.Chosen(choice.found.to_resume() if choice.found else None, redone))
+        self._feed(model.Chosen(self._storage.seal(choice), redone))
 
     async def _claim(self, resume: Resume | None, redone: int) -> None:
         last = self._state.generation

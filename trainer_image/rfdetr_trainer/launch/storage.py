@@ -47,6 +47,11 @@ class Storage:
         redone = claims[max(claims)].steps_redone if claims else 0
         return choose_resume(self.output_root, self.run, self.model, self.digests), redone
 
+    def seal(self, choice: Choice) -> Resume | None:
+        """The choice as it travels, with the proof that this pod has hashed it."""
+        found = choice.found
+        return found.to_resume(self.digests.seal(found, self.pod_uid)) if found else None
+
     def verify(self, file: str) -> bool:
         """The named checkpoint of this run is whole; the digest is remembered."""
         found = read_found((self.folder.checkpoints / file).with_suffix(".json"))
