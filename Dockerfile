@@ -1,6 +1,6 @@
 # Two images from one file: --target operator, --target trainer. The base needs Python 3.11 or newer with venv.
 # To reuse wheels between builds, mount a folder at /var/cache/uv and say --build-arg UV_NO_CACHE=0.
-ARG BASE_IMAGE=docker.io/library/python:3.12-slim
+ARG BASE_IMAGE=python:3.12-slim
 ARG UV_VERSION=0.13.9
 
 FROM ${BASE_IMAGE} AS tools
