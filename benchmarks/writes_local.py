@@ -60,7 +60,7 @@ class Counting:
 class Silent:
     """A pod that only waits has no report."""
 
-    async def read(self, key: Key, worker: Worker) -> RunReport | None:  # noqa: ARG002
+    async def read(self, key: Key, worker: Worker) -> RunReport | None:  # noqa: ARG002 - the signature is the protocol's
         return None
 
 

@@ -54,7 +54,7 @@ def build_configs(data: Path, out: Path) -> tuple[Any, Any]:
     return model, training
 
 
-class Marks(pl.Callback):  # type: ignore[misc]
+class Marks(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
     """One line a finished step; a checkpoint that became visible since the last step is named with it."""
 
     def __init__(self, out: Path, checkpoint: Path) -> None:

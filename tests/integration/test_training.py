@@ -244,6 +244,31 @@ def test_an_interrupted_run_ends_bitwise_where_the_whole_one_does(home: Path) ->
     )
 
 
+def test_a_resume_in_another_world_counts_the_same_steps(home: Path) -> None:
+    """Two ranks left inside an epoch; one rank goes on with the same effective batch, and the run has as many steps."""
+    plans = {ranks: BatchPlan(per_device=1, accumulation=4 // ranks, ranks=ranks) for ranks in (1, 2)}
+    runs = {ranks: make_run(ranks=ranks).model_copy(update={"batch": plan}) for ranks, plan in plans.items()}
+    gang = Gang(home / "w")
+    gang.start(runs[2])
+    gang.hear(lambda message: message.progress is not None and 1 <= message.progress.step)
+    gang.processes[1].send_signal(signal.SIGTERM)
+    assert [ExitCode.PREEMPTED] * 2 == gang.wait(), gang.read_log()
+    manifest, resume = gang.newest()
+
+    gang.start(runs[1], generation=2, resume=resume)
+
+    assert [0] == gang.wait(), gang.read_log()
+    result = gang.result()
+    assert manifest.batch_in_epoch == 2 * (manifest.step % 5) > 0
+    assert (Outcome.COMPLETED, manifest.step, 10, 2, 1) == (
+        result.outcome,
+        result.resumed_step,
+        result.progress.step if result.progress else None,
+        result.progress.epoch if result.progress else None,
+        result.world.attested if result.world else None,
+    )
+
+
 def test_a_segmentation_run_stops_early_and_a_restart_trains_no_further(home: Path) -> None:
     """Patience 1 with a gain that nobody reaches: two epochs; started again from its end, not one step is added."""
     write_digits(home / "masks", Recipe(train=8, valid=4, masks=True))

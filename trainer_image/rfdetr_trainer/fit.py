@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -76,10 +75,10 @@ def fit(run: RunConfig, this: Round) -> End:
     ends: list[End] = []
 
     def conclude(trainer: Any, module: Any) -> None:
+        if storage.fault is not None:  # no marker of success beside a state that is not there
+            raise storage.fault
         judgement = judge_best(run, this, folder, (module, datamodule), reporter)
         ends.append(write_result(this, folder, build_result(run, this, trainer, world, reporter, judgement)))
-        if storage.fault is not None:
-            raise storage.fault
 
     target = str(folder.checkpoints / "step.ckpt")
     trainer.callbacks += [
@@ -91,9 +90,7 @@ def fit(run: RunConfig, this: Round) -> End:
         Boundary(this.flag, run.checkpoints, target, is_saved=lambda: storage.fault is None, broken=loss.read),
         Finish(conclude),
     ]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*resumable.*")  # our sampler is
-        trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
+    trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     return ends[0] if ends else choose_end(trainer)
 
 

@@ -25,7 +25,7 @@ ReadCredentials = Callable[[], Awaitable[Credentials]]
 class NoDiff(kopf.DiffBaseStorage):  # type: ignore[misc] # kopf is untyped here
     """Keeps no last-handled state: without it kopf copies and compares every event's whole body."""
 
-    def build(self, *, body: object, extra_fields: object = None) -> dict[str, Any]:  # noqa: ARG002
+    def build(self, *, body: object, extra_fields: object = None) -> dict[str, Any]:  # noqa: ARG002 - the signature is kopf's
         """Nothing is remembered."""
         return {}
 
