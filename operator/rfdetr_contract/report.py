@@ -40,6 +40,7 @@ class FailureReason(enum.StrEnum):
     STORAGE_ERROR = "StorageError"
     NAN_LOSS = "NaNLoss"
     NCCL_TIMEOUT = "NCCLTimeout"
+    HANG = "Hang"  # a rank lived and did nothing for longer than its phase allows
     PEER_LOST = "PeerLost"
     OVERTAKEN = "Overtaken"  # another pod claimed a newer generation of the same run
     USER_CODE = "UserCode"
@@ -76,6 +77,13 @@ class World(Frozen):
     precision: str | None = None
 
 
+class Straggler(Frozen):
+    """The rank whose own work of a step (data wait and forward pass) takes longest, against the median of all ranks."""
+
+    rank: int
+    ratio: float
+
+
 class Best(Frozen):
     """The best mAP 50:95 so far and the epoch (counted from 1) that reached it."""
 
@@ -106,6 +114,11 @@ class Scores(Frozen):
 
     map50_95: float
     map50: float
+    map75: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    mar: float | None = None
 
 
 class Judgement(Frozen):
@@ -158,6 +171,9 @@ class RunReport(Frozen):
     time: float = Field(default=0.0, description="Seconds since 1970.")
     world: World | None = None
     progress: Progress | None = None
+    storage_fault: str = ""  # why the newest checkpoint could not be saved; empty again once one was
+    straggler: Straggler | None = None
+    seconds: dict[str, float] = {}  # where this pod's time went, by category; they add up to its life
     best_checkpoint: str | None = None  # below the output root
     judgement: Judgement | None = None
     culprit_rank: int | None = None

@@ -9,18 +9,40 @@ from typing import Literal
 from rfdetr_contract._base import Frozen
 from rfdetr_contract.report import FailureReason, Judgement, Outcome, Progress, World
 
-Phase = Literal["init", "train", "eval", "checkpoint", "judge", "end"]
+Phase = Literal["init", "first_step", "train", "eval", "checkpoint", "export", "judge", "end"]
+
+
+class Pulse(Frozen):
+    """What one rank has counted since its process began: totals, so that a lost message loses nothing.
+
+    ``step_buckets`` counts optimizer steps by the bounds of ``metrics.STEP_BUCKETS``, the last one being above them all;
+    ``own_seconds`` is a moving average of one step's data wait and forward pass, which no slow peer can stretch.
+    """
+
+    steps: int = 0
+    samples: int = 0  # of all ranks
+    step_buckets: tuple[int, ...] = ()
+    step_seconds: float = 0.0
+    data_wait_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0  # that the training stood still for
+    own_seconds: float | None = None
+    gpu_allocated_bytes: int | None = None
+    gpu_peak_bytes: int | None = None
 
 
 class WorkerMessage(Frozen):
     """One message; only ``rank`` and ``generation`` are always there, the rest is what is new.
 
+    Every rank sends ``phase`` when it changes, and ``step`` with ``pulse`` while it trains; rank 0 sends ``progress``.
     ``outcome`` (with ``reason``, ``message``, ``last_lines``) is sent once, as the worker's last word.
     """
 
     rank: int
     generation: int
     phase: Phase | None = None
+    step: int | None = None  # optimizer steps of the run that this rank has done
+    pulse: Pulse | None = None
     progress: Progress | None = None
     world: World | None = None
     resumed_step: int | None = None
