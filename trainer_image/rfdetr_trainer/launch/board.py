@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rfdetr_contract.report import Outcome, Progress, RunReport, World
+from rfdetr_contract.report import Outcome, Progress, RunReport, Straggler, World
 from rfdetr_trainer.messages import WorkerMessage
 
 
@@ -21,6 +21,7 @@ class Board:
     heard_step: int = 0  # in this round, or where it began
     progress: Progress | None = None
     world: World | None = None
+    straggler: Straggler | None = None  # rank 0's launcher sets it
     last_words: dict[int, WorkerMessage] = field(default_factory=dict)
 
     def begin(self, generation: int, steps_redone: int, resumed_step: int | None) -> None:
@@ -58,6 +59,7 @@ class Board:
             time=time,
             world=self.world,
             progress=self.progress,
+            straggler=self.straggler,
         )
 
     def build_last_word(self, rank: int, time: float) -> RunReport | None:
