@@ -16,6 +16,9 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
+# Upper bounds of an optimizer step's length in seconds: from a small model on one GPU to a large one on processors.
+STEP_BUCKETS: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0)
+
 TRAINER: Final[tuple[Metric, ...]] = (
     Metric("rfdetr_map_50_95", "gauge", "mAP 50:95 of the last validation, 0 to 1.", ("weights",)),
     Metric("rfdetr_map_50", "gauge", "mAP 50 of the last validation, 0 to 1.", ("weights",)),
@@ -45,10 +48,54 @@ TRAINER: Final[tuple[Metric, ...]] = (
     Metric("rfdetr_steps_redone_total", "counter", "Optimizer steps done again after a restart."),
 )
 
+JOB: Final = ("namespace", "job_name")
 OPERATOR: Final[tuple[Metric, ...]] = (
-    Metric("rfdetr_operator_jobs", "gauge", "Jobs by phase.", ("phase",)),
-    Metric("rfdetr_operator_reconciles_total", "counter", "Reconciles by result.", ("result",)),
-    Metric("rfdetr_operator_reconcile_seconds", "histogram", "Time of one reconcile."),
+    Metric(
+        "rfdetr_operator_build_info", "gauge", "The running operator; always 1.", ("version", "revision", "python")
+    ),
+    Metric("rfdetr_operator_leader", "gauge", "1 while this operator serves the jobs, 0 while it stands by."),
+    Metric("rfdetr_jobs", "gauge", "Jobs by phase.", ("namespace", "phase")),
+    Metric("rfdetr_job_info", "gauge", "A job; always 1.", (*JOB, "uid", "model", "dataset_format")),
+    Metric("rfdetr_job_status_phase", "gauge", "1 for the phase that the job is in, 0 for the others.", (*JOB, "phase")),
+    Metric(
+        "rfdetr_job_status_condition",
+        "gauge",
+        "1 for the status (true, false, unknown) that a condition of the job has, 0 for the others.",
+        (*JOB, "condition", "status"),
+    ),
+    Metric("rfdetr_job_created_timestamp_seconds", "gauge", "When the job was created, seconds since 1970.", JOB),
+    Metric("rfdetr_job_started_timestamp_seconds", "gauge", "When its first attempt began, seconds since 1970.", JOB),
+    Metric("rfdetr_job_completed_timestamp_seconds", "gauge", "When it ended, seconds since 1970.", JOB),
+    Metric(
+        "rfdetr_job_last_progress_timestamp_seconds",
+        "gauge",
+        "When rank 0 last told a progress that was new, seconds since 1970.",
+        JOB,
+    ),
+    Metric(
+        "rfdetr_job_last_checkpoint_timestamp_seconds",
+        "gauge",
+        "When the newest checkpoint became durable, seconds since 1970.",
+        JOB,
+    ),
+    Metric("rfdetr_job_nodes_desired", "gauge", "Pods that the job asks for.", JOB),
+    Metric("rfdetr_job_nodes_ready", "gauge", "Pods of the job that run.", JOB),
+    Metric(
+        "rfdetr_job_startup_seconds",
+        "gauge",
+        "Seconds that the slowest pod of the newest start waited for a node (queue) and then for its container (pull).",
+        (*JOB, "stage"),
+    ),
+    Metric(
+        "rfdetr_job_restarts_total",
+        "counter",
+        "Pods that were replaced (WorkerFailed, Preempted, NodeLost) and restarts inside pods (ProcessRestart).",
+        (*JOB, "reason"),
+    ),
+    Metric("rfdetr_job_resizes_total", "counter", "Attempts that began because the job was changed.", JOB),
+    Metric("rfdetr_job_recovery_duration_seconds", "histogram", "From a lost pod until every rank runs again."),
+    Metric("rfdetr_reconciles_total", "counter", "Reconciles by result.", ("result",)),
+    Metric("rfdetr_reconcile_duration_seconds", "histogram", "Time of one reconcile."),
     Metric("rfdetr_operator_queue_depth", "gauge", "Keys that wait for a reconcile."),
     Metric("rfdetr_operator_queue_oldest_seconds", "gauge", "Age of the oldest key that waits."),
     Metric(
@@ -57,5 +104,4 @@ OPERATOR: Final[tuple[Metric, ...]] = (
         "Calls of the API server by verb, resource and code.",
         ("verb", "resource", "code"),
     ),
-    Metric("rfdetr_operator_restarts_total", "counter", "Pods replaced, by cause.", ("cause",)),
 )

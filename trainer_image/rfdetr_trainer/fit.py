@@ -22,6 +22,7 @@ from rfdetr_trainer import config, dataset
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
 from rfdetr_trainer.callbacks.finish import Finish
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
+from rfdetr_trainer.callbacks.meter import Meter
 from rfdetr_trainer.callbacks.metrics import ProgressReporter
 from rfdetr_trainer.callbacks.seeds import StepSeeds
 from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, rescale_batches, write_durable
@@ -54,6 +55,8 @@ def fit(run: RunConfig, this: Round) -> End:
         RunError: the run cannot go on, with its reason.
 
     """
+    meter = Meter(this.line, run.batch.per_device * run.batch.ranks)
+    meter.enter("init")
     seed_everything("run", run.training.seed)
     folder = RunFolder.of(this.output_root, run)
     data = this.data_root / run.dataset.path
@@ -62,14 +65,18 @@ def fit(run: RunConfig, this: Round) -> End:
     model_config, train_config = build_configs(run, this, folder, num_classes)
 
     reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
-    storage = build_storage(run, this, folder, num_classes, reporter)
+    storage = build_storage(run, this, folder, num_classes, (reporter, meter))
     reporter.scored = lambda score: setattr(storage, "score", score)
     world, loss = WorldGuard(run, this.line), LossGuard()
     first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
     datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
     module = RFDETRModelModule(model_config, train_config)
     trainer = build_trainer(
-        train_config, model_config, strategy=build_strategy(run, resuming=this.resume is not None), plugins=[storage]
+        train_config,
+        model_config,
+        strategy=build_strategy(run, resuming=this.resume is not None),
+        plugins=[storage],
+        profiler=meter.stopwatch,
     )
 
     ends: list[End] = []
@@ -87,10 +94,12 @@ def fit(run: RunConfig, this: Round) -> End:
         world,
         ConfigBeatsCheckpoint(run),
         reporter,
+        meter,
         Boundary(this.flag, run.checkpoints, target, is_saved=lambda: storage.fault is None, broken=loss.read),
         Finish(conclude),
     ]
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
+    meter.enter("end")
     return ends[0] if ends else choose_end(trainer)
 
 
@@ -129,14 +138,15 @@ def build_strategy(run: RunConfig, *, resuming: bool) -> DDPStrategy:
 
 
 def build_storage(
-    run: RunConfig, this: Round, folder: RunFolder, num_classes: int, reporter: ProgressReporter
+    run: RunConfig, this: Round, folder: RunFolder, num_classes: int, told: tuple[ProgressReporter, Meter]
 ) -> DurableCheckpointIO:
     """The checkpoint plugin of this round."""
+    reporter, meter = told
 
     def tell(state: CheckpointState | None, fault: str) -> None:
         if state is not None:
             reporter.checkpoint = state
-        this.line.send(phase="checkpoint", message=fault)
+        meter.note_storage(fault)
 
     return DurableCheckpointIO(
         folder,
@@ -168,7 +178,6 @@ def judge_best(
     best = folder.rfdetr / names.BEST_CHECKPOINT
     if reporter.best is None or not best.is_file():
         return None
-    this.line.send(phase="judge")
     module, datamodule = trained
     module.model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["model"])
     data = this.data_root / run.dataset.path

@@ -26,6 +26,7 @@ class Pulse(Frozen):
     data_wait_seconds: float = 0.0
     eval_seconds: float = 0.0
     checkpoint_seconds: float = 0.0  # that the training stood still for
+    checkpoint_failures: dict[FailureReason, int] = {}
     own_seconds: float | None = None
     gpu_allocated_bytes: int | None = None
     gpu_peak_bytes: int | None = None
@@ -34,7 +35,9 @@ class Pulse(Frozen):
 class WorkerMessage(Frozen):
     """One message; only ``rank`` and ``generation`` are always there, the rest is what is new.
 
-    Every rank sends ``phase`` when it changes, and ``step`` with ``pulse`` while it trains; rank 0 sends ``progress``.
+    Every rank sends ``phase`` with ``step`` and ``pulse``: at once when the phase changes, and at most twice a second
+    while it trains or validates. Rank 0 sends ``progress``. ``storage_fault``: why a checkpoint was not saved, or empty
+    once one was again.
     ``outcome`` (with ``reason``, ``message``, ``last_lines``) is sent once, as the worker's last word.
     """
 
@@ -44,6 +47,7 @@ class WorkerMessage(Frozen):
     step: int | None = None  # optimizer steps of the run that this rank has done
     pulse: Pulse | None = None
     progress: Progress | None = None
+    storage_fault: str | None = None
     world: World | None = None
     resumed_step: int | None = None
     outcome: Outcome | None = None
@@ -52,6 +56,9 @@ class WorkerMessage(Frozen):
     last_lines: str = ""
     best_checkpoint: str | None = None
     judgement: Judgement | None = None
+
+
+LAST_WORD_SECONDS = 5.0  # a last word waits for room in the socket; all else is said again anyway
 
 
 class Line:
@@ -72,5 +79,12 @@ class Line:
         """Tell the launcher what is new; without a launcher this does nothing."""
         if self._path is None:
             return
+        message = self.build(**news)
+        data = message.model_dump_json(exclude_none=True).encode()
         with contextlib.suppress(OSError):
-            self._socket.sendto(self.build(**news).model_dump_json(exclude_none=True).encode(), self._path)
+            if message.outcome is None:
+                self._socket.sendto(data, self._path)
+                return
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as patient:
+                patient.settimeout(LAST_WORD_SECONDS)
+                patient.sendto(data, self._path)

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from rfdetr_contract.report import Best, CheckpointState, Patience, Progress, Scores
 from rfdetr_contract.variants import Task
 from rfdetr_trainer.callbacks.guards import find_early_stopping
-from rfdetr_trainer.messages import Line, Phase
+from rfdetr_trainer.messages import Line
 
 SEND_INTERVAL = 0.5  # seconds between two messages for steps alone
 KEYS = {"detection": "mAP", "segmentation": "segm_mAP"}
@@ -102,7 +102,7 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The pace is this process's own."""
         self._pace = Pace(self._clock(), trainer.global_step)
-        self._tell(trainer, "train")
+        self._tell(trainer)
         self._sent = 0.0  # the first step after a restart is news
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -118,12 +118,12 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
             self._step_began = now
         if trainer.is_global_zero and now - self._sent >= SEND_INTERVAL:
             self._losses = read_losses(read_metrics(trainer)) or self._losses
-            self._tell(trainer, "train")
+            self._tell(trainer)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Time spent here is no step's."""
         self._step_began = None
-        self._tell(trainer, "eval")
+        self._tell(trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """RF-DETR's own callbacks have run: the metrics and the patience counter are this epoch's."""
@@ -139,11 +139,11 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """The epoch's numbers."""
-        self._tell(trainer, "train", finished=trainer.current_epoch + 1)
+        self._tell(trainer, finished=trainer.current_epoch + 1)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """The last numbers."""
-        self._tell(trainer, "judge")
+        self._tell(trainer)
 
     def snapshot(self, trainer: Any, finished: int | None = None) -> Progress:
         """Where the training stands now."""
@@ -169,10 +169,10 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
             checkpoint=self.checkpoint,
         )
 
-    def _tell(self, trainer: Any, phase: Phase, finished: int | None = None) -> None:
+    def _tell(self, trainer: Any, finished: int | None = None) -> None:
         if trainer.is_global_zero:
             self._sent = self._clock()
-            self._line.send(phase=phase, progress=self.snapshot(trainer, finished))
+            self._line.send(progress=self.snapshot(trainer, finished))
 
 
 def read_metrics(trainer: Any) -> dict[str, float]:
