@@ -172,6 +172,7 @@ class RunReport(Frozen):
     world: World | None = None
     progress: Progress | None = None
     storage_fault: str = ""  # why the newest checkpoint could not be saved; empty again once one was
+    warning: str = ""  # what may go wrong later, in one sentence
     straggler: Straggler | None = None
     seconds: dict[str, float] = {}  # where this pod's time went, by category; they add up to its life
     best_checkpoint: str | None = None  # below the output root

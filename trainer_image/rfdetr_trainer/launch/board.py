@@ -22,6 +22,7 @@ class Board:
     progress: Progress | None = None
     world: World | None = None
     straggler: Straggler | None = None  # rank 0's launcher sets it
+    warning: str = ""
     last_words: dict[int, WorkerMessage] = field(default_factory=dict)
 
     def begin(self, generation: int, steps_redone: int, resumed_step: int | None) -> None:
@@ -60,6 +61,7 @@ class Board:
             world=self.world,
             progress=self.progress,
             straggler=self.straggler,
+            warning=self.warning,
         )
 
     def build_last_word(self, rank: int, time: float) -> RunReport | None:
@@ -84,5 +86,6 @@ class Board:
             "time": report.time or time,
             "world": report.world or self.world,
             "progress": report.progress or self.progress,
+            "warning": report.warning or self.warning,
         }
         return report.model_copy(update=own)
