@@ -1,0 +1,99 @@
+"""Real RF-DETR on two launchers: a signal to any process at any place costs no step, and a kill costs one round.
+
+Every place and every victim is tried; all pairs of them when RFDETR_TEST_LONG is set.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from examples.data.digits import Recipe, write_digits
+from integration.launcher_faults import Fault, Place, Struck, build_struck
+from rfdetr_contract.report import ExitCode, Outcome
+from trainer_marks import Mark, count_steps
+
+Strike = Callable[[Sequence[Fault], int], Struck]
+PLACES: tuple[Place, ...] = (
+    "import",
+    "start",
+    "first step",
+    "step",
+    "accumulation",
+    "last batch",
+    "validation",
+    "save",
+)
+COVERING = (
+    Fault("import", "launcher", (1,)),
+    Fault("start", "worker", (1,)),
+    Fault("first step", "launcher", (1,)),
+    Fault("step", "worker", (0,)),
+    Fault("accumulation", "launcher", (0,)),
+    Fault("last batch", "worker", (1,)),
+    Fault("validation", "launcher", (0, 1)),
+    Fault("save", "worker", (0,)),
+)
+
+
+def list_victims(place: Place) -> tuple[Fault, ...]:
+    """Each worker, each launcher, and both launchers, at one place."""
+    alone = [Fault(place, "worker", (rank,)) for rank in (0, 1) if place != "import"]
+    return (*alone, *(Fault(place, "launcher", ranks) for ranks in ((0,), (1,), (0, 1))))
+
+
+CHAINS = [list_victims(place) for place in PLACES] if os.environ.get("RFDETR_TEST_LONG") else [COVERING]
+
+
+@pytest.fixture
+def strike(tmp_path: Path) -> Iterator[Strike]:
+    """Runs a training under faults to its end."""
+    write_digits(tmp_path / "digits", Recipe(train=16, valid=4))
+    made: list[Struck] = []
+
+    def run(faults: Sequence[Fault], epochs: int) -> Struck:
+        made.append(build_struck(tmp_path, faults, epochs))
+        made[-1].run(seconds=60 + 15 * len(faults))
+        return made[-1]
+
+    yield run
+    for struck in made:
+        struck.cluster.close()
+
+
+def find_lost_steps(marks: Sequence[Mark]) -> dict[int, int]:
+    """By generation: steps that the ones before it had finished and that it does again."""
+    resumed = {mark.generation: mark.step for mark in marks if mark.what == "train"}
+    before = {
+        generation: count_steps([mark for mark in marks if mark.generation < generation]) for generation in resumed
+    }
+    return {generation: before[generation] - step for generation, step in resumed.items()}
+
+
+@pytest.mark.parametrize("faults", CHAINS, ids=lambda chain: chain[0].place if len(CHAINS) > 1 else "covering")
+def test_a_sigterm_costs_no_step_wherever_it_strikes(strike: Strike, faults: tuple[Fault, ...]) -> None:
+    """Each one ends a round with every finished step durable; only a signalled launcher leaves its pod, with 75."""
+    struck = strike(faults, len(faults))
+
+    signalled = [(rank, ExitCode.PREEMPTED) for fault in faults if fault.victim == "launcher" for rank in fault.ranks]
+    assert sorted([*signalled, (0, 0), (1, 0)]) == sorted(struck.ends)
+    assert {0} == set(find_lost_steps(struck.marks).values())
+    report, rounds = struck.cluster.pods[-1].report(), len(faults) - len(struck.early) + 1
+    assert (Outcome.COMPLETED, rounds, 0) == (report.outcome, report.generation, report.steps_redone)
+
+
+def test_a_kill_of_any_process_costs_one_round_and_the_steps_since_the_last_checkpoint(strike: Strike) -> None:
+    """kill -9 of each rank's worker and launcher, one after the other; the run completes."""
+    victims = [("worker", 0), ("launcher", 1), ("worker", 1), ("launcher", 0)]
+    faults = [Fault("step", victim, (rank,), signal.SIGKILL) for victim, rank in victims]  # type: ignore[arg-type]
+
+    struck = strike(faults, len(faults))
+
+    assert sorted([(1, -signal.SIGKILL), (0, -signal.SIGKILL), (0, 0), (1, 0)]) == sorted(struck.ends)
+    assert all(0 <= lost <= 3 for lost in find_lost_steps(struck.marks).values())
+    report = struck.cluster.pods[-1].report()
+    assert (Outcome.COMPLETED, len(faults) + 1) == (report.outcome, report.generation)
