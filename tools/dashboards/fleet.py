@@ -1,0 +1,235 @@
+"""Fleet: every job at a glance. One table row a job, the busiest first; curves below to compare them."""
+
+from __future__ import annotations
+
+from tools.dashboards.board import Board, Row
+from tools.dashboards.looks import PATIENCE, color_phases, name_phases
+from tools.dashboards.panels import Curves, Query, Stat, Steps, Table, paint
+
+JOBS = 'namespace=~"$namespace", job_name=~"$job_name"'
+EACH = "namespace, job_name"
+USEFUL = 'category=~"train|eval"'
+NAME = "{{namespace}}/{{job_name}}"
+
+
+def each(metric: str, *labels: str) -> str:
+    """One value a job, whatever number of pods tells it."""
+    return f"max by ({EACH}) ({metric}{{{', '.join((JOBS, *labels))}}})"
+
+
+def kept(metric: str, *labels: str) -> str:
+    """The highest value within the time range: a job that has ended keeps its row complete."""
+    return f"max by ({EACH}) (max_over_time({metric}{{{', '.join((JOBS, *labels))}}}[$__range]))"
+
+
+def seconds(*labels: str) -> str:
+    """Pod time within the time range, of pods that are gone too."""
+    return f"sum by ({EACH}) (max_over_time(rfdetr_goodput_seconds_total{{{', '.join((JOBS, *labels))}}}[$__range]))"
+
+
+def count_jobs(title: str, description: str, phases: str, color: str) -> Stat:
+    """How many jobs are in these phases."""
+    jobs = f'sum (rfdetr_job_status_phase{{{JOBS}, phase=~"{phases}"}}) or vector(0)'
+    steps: Steps = ((None, "text"), (1, color))
+    return Stat(title=title, description=description, queries=(Query(jobs, "jobs", now=True),), width=4, steps=steps)
+
+
+def fill(color: str) -> dict[str, object]:
+    """A cell with a bar from 0 to 1 and its value beside it."""
+    bar = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+    return paint(color, **{"custom.cellOptions": bar, "unit": "percentunit", "decimals": 0, "min": 0, "max": 1})
+
+
+def width(pixels: int, **properties: object) -> dict[str, object]:
+    """A narrow column."""
+    return {"custom.width": pixels, **properties}
+
+
+SUMMARY = Row(
+    4,
+    (
+        count_jobs("Running", "Jobs whose ranks train right now.", "Running", "green"),
+        count_jobs(
+            "Not running yet",
+            "Jobs that start, restart, resize or wait for a place; long waits show in the table.",
+            "Pending|Starting|Restarting|Resizing",
+            "orange",
+        ),
+        count_jobs("Failed", "Jobs that ended as Failed and still exist.", "Failed", "red"),
+        Stat(
+            title="Ranks training",
+            description="Processes that train together, over all jobs.",
+            queries=(Query(f"sum ({each('rfdetr_world_size')}) or vector(0)", "ranks", now=True),),
+            width=4,
+            color="text",
+        ),
+        Stat(
+            title="GPUs held",
+            description="CUDA devices that training processes hold now. CPU jobs hold none.",
+            queries=(
+                Query(f"count (rfdetr_train_gpu_memory_allocated_bytes{{{JOBS}}}) or vector(0)", "GPUs", now=True),
+            ),
+            width=4,
+            color="text",
+        ),
+        Stat(
+            title="Useful time",
+            description="Share of all pod time within the time range that was training or validation. The rest: starts, rendezvous, waiting, work redone.",
+            queries=(Query(f"sum ({seconds(USEFUL)}) / sum ({seconds()})", "useful", now=True),),
+            width=4,
+            unit="percentunit",
+            steps=((None, "red"), (0.5, "yellow"), (0.8, "green")),
+        ),
+    ),
+)
+
+COLUMNS = (
+    ("namespace", "Namespace"),
+    ("job_name", "Job"),
+    ("phase", "State"),
+    ("Value #B", "Epochs done"),
+    ("Value #C", "mAP now"),
+    ("Value #D", "Best mAP"),
+    ("Value #E", "Patience used"),
+    ("Value #F", "Time left"),
+    ("Value #G", "Images/s"),
+    ("Value #H", "Useful time"),
+    ("Value #I", "Ready"),
+    ("Value #J", "Pods"),
+    ("Value #K", "Restarts"),
+    ("Value #L", "Checkpoint age"),
+)
+RUN_LINK = {
+    "title": "Open the training run",
+    "url": "/d/rfdetr-training-run?var-namespace=${__data.fields.Namespace}&var-job_name=${__data.fields.Job}&${__url_time_range}",
+}
+
+
+def cell(expr: str) -> Query:
+    """One column of the table."""
+    return Query(expr, table=True)
+
+
+JOB_TABLE = Row(
+    10,
+    (
+        Table(
+            title="Jobs",
+            description=(
+                "One row a job. Epochs done and patience used fill up: the run ends when either is full. Times are seconds in their best unit. "
+                "A finished job keeps its best mAP while it is within the time range."
+            ),
+            queries=(
+                cell(f"max by ({EACH}, phase) (rfdetr_job_status_phase{{{JOBS}}}) == 1"),
+                cell(f"{kept('rfdetr_train_epoch')} / {kept('rfdetr_train_epochs_planned')}"),
+                cell(each("rfdetr_val_map_ratio", 'iou="50_95"')),
+                cell(kept("rfdetr_val_best_map_ratio")),
+                cell(f"{each('rfdetr_early_stopping_wait_epochs')} / {each('rfdetr_early_stopping_patience_epochs')}"),
+                cell(each("rfdetr_train_eta_seconds")),
+                cell(each("rfdetr_train_images_per_second")),
+                cell(f"{seconds(USEFUL)} / {seconds()}"),
+                cell(each("rfdetr_job_nodes_ready")),
+                cell(each("rfdetr_job_nodes_desired")),
+                cell(f"sum by ({EACH}) (rfdetr_job_restarts_total{{{JOBS}}})"),
+                cell(f"time() - {each('rfdetr_job_last_checkpoint_timestamp_seconds')}"),
+            ),
+            width=24,
+            columns=COLUMNS,
+            dropped=("Value #A",),
+            sort="State",
+            series={
+                "Namespace": width(120),
+                "Job": {"custom.minWidth": 150, "links": [RUN_LINK]},
+                "State": width(105, **{"custom.cellOptions": {"type": "color-text"}, "mappings": list(color_phases())}),
+                "Epochs done": {**fill("blue"), "custom.minWidth": 130},
+                "mAP now": width(90, decimals=3),
+                "Best mAP": width(90, **paint("green", **{"custom.cellOptions": {"type": "color-text"}}), decimals=3),
+                "Patience used": {
+                    **fill("orange"),
+                    "custom.minWidth": 130,
+                    "color": {"mode": "thresholds"},
+                    "thresholds": {
+                        "mode": "absolute",
+                        "steps": [{"value": value, "color": color} for value, color in PATIENCE],
+                    },
+                },
+                "Time left": width(100, unit="s", decimals=1),
+                "Images/s": width(85, decimals=1),
+                "Useful time": {**fill("green"), "custom.minWidth": 130},
+                "Ready": width(65),
+                "Pods": width(60),
+                "Restarts": width(80),
+                "Checkpoint age": width(125, unit="s", decimals=1),
+            },
+        ),
+    ),
+)
+
+COMPARED = Row(
+    9,
+    (
+        Curves(
+            title="Best mAP 50:95 by job",
+            description="The best validation so far of each job. A line that ends belongs to a job that has ended.",
+            queries=(Query(each("rfdetr_val_best_map_ratio"), NAME),),
+            width=12,
+            decimals=3,
+            style="stairs",
+            limits=(0, None),
+        ),
+        Curves(
+            title="Images per second by job",
+            description="Images trained on, stacked: the upper edge is what the whole fleet does.",
+            queries=(Query(f"max by ({EACH}) (rate(rfdetr_train_samples_total{{{JOBS}}}[$__rate_interval]))", NAME),),
+            width=12,
+            decimals=1,
+            style="area",
+            limits=(0, None),
+        ),
+    ),
+    "Compared",
+)
+
+HEALTH = Row(
+    8,
+    (
+        Curves(
+            title="Jobs by state",
+            description="Every job that exists, by its phase.",
+            queries=(Query(f"sum by (phase) (rfdetr_job_status_phase{{{JOBS}}})", "{{phase}}"),),
+            width=8,
+            style="area",
+            limits=(0, None),
+            series=name_phases(),
+        ),
+        Curves(
+            title="Pods missing by job",
+            description="Pods that a job wants and that are not ready. All ranks train or none, so one missing pod holds up the rest.",
+            queries=(Query(f"{each('rfdetr_job_nodes_desired')} - {each('rfdetr_job_nodes_ready')}", NAME),),
+            width=8,
+            style="stairs",
+            limits=(0, None),
+            legend=(),
+            soft_max=1,
+        ),
+        Curves(
+            title="Restarts by reason",
+            description="Pods replaced since each job was created. Preempted ones spend no budget.",
+            queries=(Query(f"sum by (reason) (rfdetr_job_restarts_total{{{JOBS}}})", "{{reason}}"),),
+            width=8,
+            style="stairs",
+            limits=(0, None),
+            empty="none so far",
+        ),
+    ),
+    "Health",
+)
+
+FLEET = Board(
+    uid="rfdetr-fleet",
+    title="RF-DETR / Fleet",
+    description="All RF-DETR trainings: what runs, how good it is, when it ends, and what needs a look.",
+    source="rfdetr_job_created_timestamp_seconds",
+    many=True,
+    rows=(SUMMARY, JOB_TABLE, COMPARED, HEALTH),
+)

@@ -1,0 +1,48 @@
+"""PromQL of one job: a value, a rate, a ratio, whatever number of pods tells it."""
+
+from __future__ import annotations
+
+from tools.dashboards.panels import Query
+
+JOB = 'namespace="$namespace", job_name="$job_name"'
+DASHED = {"fill": "dash", "dash": [8, 6]}
+
+
+def highest(metric: str, *labels: str, by: str = "") -> str:
+    """One value whatever number of pods tells it."""
+    return f"max{f' by ({by})' if by else ''} ({metric}{{{', '.join((JOB, *labels))}}})"
+
+
+def rate(metric: str, by: str = "") -> str:
+    """The fastest pod's rate: every rank counts the whole job's steps and samples."""
+    return f"max{f' by ({by})' if by else ''} (rate({metric}{{{JOB}}}[$__rate_interval]))"
+
+
+def of(part: str, whole: str) -> str:
+    """Two numbers as the labels ``part`` and ``whole`` of a series whose value is their ratio."""
+    return (
+        f'count_values("part", {part}) * on () group_left (whole) count_values("whole", {whole})\n'
+        f"* on () group_left () ({part} / {whole})"
+    )
+
+
+def map_of(weights: str, iou: str = "50_95") -> str:
+    """The mAP of one set of weights."""
+    return highest("rfdetr_val_map_ratio", f'iou="{iou}"', f'weights="{weights}"')
+
+
+def grown(metric: str, by: str = "") -> str:
+    """What a counter has counted in all its pods within the time range, their first value included."""
+    return f"sum{f' by ({by})' if by else ''} (max_over_time({metric}{{{JOB}}}[$__range]))"
+
+
+def quantile(share: str) -> Query:
+    """A quantile of the step time."""
+    buckets = f"sum by (le) (rate(rfdetr_train_step_duration_seconds_bucket{{{JOB}}}[$__rate_interval]))"
+    return Query(f"histogram_quantile({share}, {buckets})", f"p{float(share) * 100:.0f}")
+
+
+def newer(metric: str) -> str:
+    """Above zero where a value that only grows has grown, across the gap that a lost pod leaves."""
+    before = f"max (max_over_time({metric}{{{JOB}}}[10m] offset $__interval))"
+    return f"{highest(metric)} > {before}"
