@@ -1,11 +1,32 @@
-"""Every benchmark, by its name."""
+"""Every benchmark, by its name: the module of that name has it as ``BENCHMARK``."""
 
 from __future__ import annotations
 
-from benchmarks import api_writes, operator_footprint, pod_loss, worker_crash
+from importlib import import_module
+from importlib.util import find_spec
+
 from benchmarks.result import Benchmark
 
-BENCHMARKS: dict[str, Benchmark] = {
-    it.name: it
-    for it in (pod_loss.BENCHMARK, worker_crash.BENCHMARK, operator_footprint.BENCHMARK, api_writes.BENCHMARK)
-}
+ORDER = (
+    "worker_crash",
+    "node_loss",
+    "preemption",
+    "goodput",
+    "checkpoint_stall",
+    "torture",
+    "equality",
+    "resume_equality",
+    "data_position",
+    "ddp_efficiency",
+    "fork_memory",
+    "operator_footprint",
+    "api_writes",
+)
+NAMES = tuple(name for name in ORDER if find_spec(f"benchmarks.{name}"))
+
+
+def load(name: str) -> Benchmark:
+    """The benchmark; only its own module is imported."""
+    benchmark = import_module(f"benchmarks.{name}").BENCHMARK
+    assert isinstance(benchmark, Benchmark)
+    return benchmark

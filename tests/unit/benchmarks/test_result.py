@@ -34,6 +34,18 @@ def test_a_ratio_below_its_goal_is_not_met_by_rounding() -> None:
     assert (4.0, False) == (result.ratio, result.met)
 
 
+def test_nothing_lost_is_within_a_bound_of_nothing() -> None:
+    """Steps lost: none of none is equal, and none against some has no ratio."""
+    none = Measured(ours=(0.0,), peer=(0.0,), unit="steps", goal=1.0, against="bound")
+    some = Measured(ours=(0.0,), peer=(40.0,), unit="steps", goal=1.0, against="stock", label="stock")
+
+    results = [build_result("preemption", measured, load=0.0) for measured in (none, some)]
+
+    assert [("preemption", 1.0, True), ("preemption stock", None, True)] == [
+        (result.name, result.ratio, result.met) for result in results
+    ]
+
+
 def test_the_line_has_the_agreed_keys() -> None:
     """The keys of the JSON line, in their order."""
     expected = ["name", "ours", "peer", "unit", "ratio", "goal", "met", "runs", "noise", "load"]

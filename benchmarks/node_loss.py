@@ -84,5 +84,5 @@ def measure(short: bool, say: Say) -> Measured:
 
 
 BENCHMARK = Benchmark(
-    "pod_loss", "loss of a pod that is replaced at once to the next step, against import time + 3 s", measure
+    "node_loss", "loss of a pod that is replaced at once to the next step, against import time + 3 s", measure
 )
