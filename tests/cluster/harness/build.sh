@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs of a cluster, built from Go modules into $RFDETR_CLUSTER_CACHE/bin: build.sh [kubernetes|etcd|containerd|coredns ...]
+# The programs of a cluster, built from Go modules into $RFDETR_CLUSTER_CACHE/bin: build.sh [kubernetes|etcd|containerd|coredns|helm ...]
 # A program that is there at the wanted version (bin/.NAME) is left alone.
 set -euo pipefail
 
@@ -54,8 +54,11 @@ compile() { # FOLDER VERSION LINKER_FLAGS PACKAGE...
   cd "$folder"
   go mod tidy >tidy.log 2>&1 || { cat tidy.log >&2; die "the modules of $folder do not resolve"; }
   for package; do
-    name=$(basename "$package")
-    [[ $name == v3 ]] && name=etcd
+    case $package in
+      go.etcd.io/etcd/server/v3) name=etcd ;;
+      helm.sh/helm/v3/cmd/helm) name=helm3 ;;
+      *) name=$(basename "$package") ;;
+    esac
     is_built "$version" "$name" && continue
     started=$SECONDS
     go build -ldflags "-s -w $flags" -o "$cache/bin/$name.new" "$package"
@@ -101,11 +104,25 @@ build_coredns() {
   compile coredns "$COREDNS" "" "$module"
 }
 
+build_helm() {
+  local module=helm.sh/helm/v4 minor=${KUBERNETES%.*}
+  is_built "$HELM" helm && is_built "$HELM3" helm3 && return
+  need_go
+  write_module helm "$module" "$HELM" "$module/cmd/helm"
+  compile helm "$HELM" "-X $module/internal/version.version=v$HELM" "$module/cmd/helm"
+  module=helm.sh/helm/v3
+  write_module helm3 "$module" "$HELM3" "$module/cmd/helm"
+  # without these Helm 3 takes Kubernetes for 1.20 when it renders without a cluster
+  compile helm3 "$HELM3" \
+    "-X $module/internal/version.version=v$HELM3 -X $module/pkg/chartutil.k8sVersionMinor=${minor#*.} -X $module/pkg/lint/rules.k8sVersionMinor=${minor#*.}" \
+    "$module/cmd/helm"
+}
+
 mkdir -p "$cache/bin" "$cache/mod"
-(($# > 0)) || set -- kubernetes etcd containerd coredns
+(($# > 0)) || set -- kubernetes etcd containerd coredns helm
 for part; do
   case $part in
-    kubernetes | etcd | containerd | coredns) (build_"$part") ;;
-    *) die "unknown part '$part'; one of kubernetes, etcd, containerd, coredns" ;;
+    kubernetes | etcd | containerd | coredns | helm) (build_"$part") ;;
+    *) die "unknown part '$part'; one of kubernetes, etcd, containerd, coredns, helm" ;;
   esac
 done
