@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
 
-.PHONY: help demo test test-cluster check format lint types imports unit crds locks bench clean
+.PHONY: help demo test test-cluster check format lint types imports unit crds dashboards locks bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ unit: $(STAMP)
 
 crds: $(STAMP) ## Write crds/ from the models
 	@$(BIN)/python -m rfdetr_operator.api.crd crds
+
+dashboards: $(STAMP) ## Write the chart's Grafana dashboards
+	@$(BIN)/python -m tools.dashboards charts/rfdetr-operator/files/dashboards
 
 bench: $(STAMP) ## Run every benchmark in its short form
 	@$(BIN)/python -m benchmarks all --short

@@ -153,11 +153,12 @@ WORLD = Row(
             series={"World size": paint("blue"), "Round": paint("orange", **{"custom.lineStyle": DASHED})},
         ),
         Curves(
-            title="Restarts by reason",
-            description="Worker processes restarted inside their pods, and pods replaced by the operator, in all.",
+            title="Restarts and faults",
+            description="By reason, in all: worker processes restarted in their pods, pods replaced by the operator, checkpoints not saved.",
             queries=(
                 Query(f"max by (reason) (rfdetr_process_restarts_total{{{JOB}}})", "Processes: {{reason}}"),
                 Query(f"max by (reason) (rfdetr_job_restarts_total{{{JOB}}})", "Pods: {{reason}}"),
+                Query(f"max by (reason) (rfdetr_checkpoint_failures_total{{{JOB}}})", "Checkpoints: {{reason}}"),
             ),
             width=8,
             limits=(0, None),
