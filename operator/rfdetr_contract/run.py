@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rfdetr_contract._base import Frozen
 from rfdetr_contract.batch import BatchPlan
@@ -102,6 +102,18 @@ class LimitsRun(Frozen):
     peer_seconds: float = 5.0  # silence after which a peer is lost
     process_group_seconds: int = 300  # collective time-out
     same_failure_limit: int = 3  # same failure, same place, no new durable step
+    hang_floor_seconds: float | None = None  # no shorter silence is a hang; None: the launcher's own, by phase
+    hang_ceiling_seconds: float | None = None  # any longer silence is one; None: the launcher's own, by phase
+    straggler_ratio: float = 1.5  # a rank whose own work of a step takes so many times the median's is told of
+
+    @model_validator(mode="after")
+    def _leave_time_to_report(self) -> Self:
+        if self.stop_seconds >= self.grace_seconds:
+            raise ValueError(
+                f"stop_seconds={self.stop_seconds} must be below grace_seconds={self.grace_seconds}: "
+                "the pod is killed when its grace period is over, and the launcher reports before that"
+            )
+        return self
 
 
 class RunConfig(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -129,8 +130,10 @@ class Cluster:
         """The run's folder."""
         return RunFolder.of(self.folder / "output", self.run)
 
-    def start(self, node_rank: int, *flags: str, nproc: int | None = None, **environ: str) -> Pod:
-        """Start the launcher of a rank; each one is a pod of its own."""
+    def start(
+        self, node_rank: int, *flags: str, nproc: int | None = None, port: int | None = None, **environ: str
+    ) -> Pod:
+        """Start the launcher of a rank; each one is a pod of its own. ``port``: where it looks for rank 0's."""
         number = len(self.pods)
         config = self.folder / f"run-{number}.json"
         config.write_text(self.run.to_json())
@@ -139,7 +142,7 @@ class Cluster:
         command = [sys.executable, "-m", "rfdetr_trainer.launch", f"--nnodes={self.run.topology.nodes}"]
         command += [f"--nproc-per-node={nproc}", f"--node-rank={node_rank}", "--master-addr=127.0.0.1"]
         process = subprocess.Popen(
-            [*command, f"--master-port={self.port}", *flags],
+            [*command, f"--master-port={port or self.port}", *flags],
             env={**os.environ, **self.build_environ(config, log, f"pod-{number}"), **self.environ, **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -173,6 +176,55 @@ class Cluster:
             if pod.process.poll() is None:
                 pod.kill()
             pod.process.wait()
+
+
+class Cut:
+    """A connection's way through this process, which can stop to pass anything on without closing it."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._open = threading.Event()
+        self._open.set()
+        self._server = socket.create_server(("", 0))
+        self._ends: list[socket.socket] = []
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def off(self) -> None:
+        """Nothing passes."""
+        self._open.clear()
+
+    def on(self) -> None:
+        """Everything passes, late."""
+        self._open.set()
+
+    def close(self) -> None:
+        """Nobody is let in any more."""
+        self._server.shutdown(socket.SHUT_RDWR)
+        for end in (self._server, *self._ends):
+            end.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._server.accept()[0]
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:
+                    near.close()
+                    continue
+                self._ends += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                self._open.wait()
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 def find_worker(pod: Pod, rank: int, generation: int) -> int:

@@ -1,7 +1,8 @@
 """A worker without torch: it steps in lockstep over sockets, saves checkpoints with manifests, and heeds SIGTERM.
 
 What it is to do beside that stands in the JSON of ``TOY``: steps, seconds (of a step), every (steps between
-checkpoints), ``helper`` (a process of its own), and ``fail``: {"rank", "step", "how"}, where how is an exit code's reason, "raise" or "silent".
+checkpoints), ``helper`` (a process of its own), and ``fail``: {"rank", "step", "how"}, where how is an exit code's
+reason, "raise", "silent", "stuck" or, in the first round only, "hang"; ``eval`` ({"every", "seconds"}) is rank 0's.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Ring:
                 time.sleep(0.01)
         raise ConnectionError(address)
 
-    def agree(self, value: int) -> int:
+    def all_reduce(self, value: int) -> int:
         """The largest of all ranks' values."""
         if self.rank == 0:
             value = max([value, *(self.take(peer) for peer in self.peers)])
@@ -103,6 +104,8 @@ def fail(line: Line, how: str) -> int:
         raise RuntimeError("the toy broke")
     if how == "silent":
         return 0
+    if how in {"hang", "stuck"}:
+        time.sleep(600)
     reason = FailureReason(how)
     line.send(outcome=Outcome.FAILED, reason=reason, message=f"the toy says {how}")
     return EXIT_CODES.get(reason, ExitCode.FAILED)
@@ -140,24 +143,30 @@ def train(line: Line, run: RunConfig, toy: dict[str, object], place: tuple[int, 
     planned = toy.get("fail") or {}
     assert isinstance(planned, dict)
     while step < last:
-        if planned.get("rank") == rank and planned.get("step") == step:
+        due = planned.get("rank") == rank and planned.get("step") == step
+        if due and (planned["how"] != "hang" or generation == 1):
             return fail(line, planned["how"])
         time.sleep(float(str(toy.get("seconds", 0.01))))
-        leave = ring.agree(int(stop_asked))
+        leave = ring.all_reduce(int(stop_asked))
         step += 1
+        line.send(phase="train", step=step)
         if rank == 0 and (leave or step % int(str(toy.get("every", 5))) == 0):
             checkpoint = save(folder, run, generation, step)
         if rank == 0:
             progress = Progress(epoch=0, epochs=1, step=step, steps_per_epoch=last, checkpoint=checkpoint)
             line.send(progress=progress, world=World(expected=world, attested=world))
         print(f"generation {generation} step {step}")
+        pause = toy.get("eval")
+        if rank == 0 and isinstance(pause, dict) and step % pause["every"] == 0:
+            line.send(phase="eval")
+            time.sleep(pause["seconds"])
         if leave:
-            ring.agree(0)
+            ring.all_reduce(0)
             line.send(outcome=Outcome.PREEMPTED, message=f"saved at step {step}")
             return ExitCode.PREEMPTED
     if rank == 0:
         report = line.build(outcome=Outcome.COMPLETED)
         folder.result.write_text(f'{{"outcome": "{report.outcome}", "time": {time.time()}}}')
-    ring.agree(0)
+    ring.all_reduce(0)
     line.send(outcome=Outcome.COMPLETED, message=f"trained {step} steps")
     return ExitCode.OK

@@ -98,14 +98,6 @@ def test_a_flag_without_effect_is_refused(make: Make) -> None:
     assert pod.report().message.startswith("--max-restarts has no effect here; allowed: --nnodes, ")
 
 
-def test_a_fork_server_with_a_thread_starts_workers_cold_and_says_so(make: Make) -> None:
-    """A fork beside a thread can hang: slower is better than stuck."""
-    pod = make({}).start(0, RFDETR_PRELOAD="integration.launcher_thread")
-
-    assert (ExitCode.OK, Outcome.COMPLETED, None, None) == summarize(pod)
-    assert "rfdetr: rank 0 starts cold: the fork server has 2 threads" in pod.text
-
-
 def test_a_killed_fork_server_is_replaced(make: Make) -> None:
     """Its workers die with it; the run goes on with a new one."""
     pod = make({"steps": 300, "every": 5}).start(0)

@@ -7,10 +7,11 @@ import importlib
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 
-from rfdetr_contract.report import FailureReason, Outcome, RunReport
+from rfdetr_contract.report import PERMANENT, FailureReason, Outcome, RunReport
 from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.launch import node
@@ -19,18 +20,34 @@ from rfdetr_trainer.launch.channel import Channel, connect
 from rfdetr_trainer.launch.crew import Crew
 from rfdetr_trainer.launch.flags import Flags, build_flags, check_world
 from rfdetr_trainer.launch.forkserver import ForkServer
+from rfdetr_trainer.launch.goodput import read_age
 from rfdetr_trainer.launch.leader import Leader
 from rfdetr_trainer.launch.logs import LogFiles, say
 from rfdetr_trainer.launch.settings import Settings
 from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, read_result
 from rfdetr_trainer.launch.threads import in_thread
-from rfdetr_trainer.launch.wire import LEADER, End, Ended, FromLeader, FromZygote, Hello, Parsed, Ping, Started, Warm
+from rfdetr_trainer.launch.wire import (
+    LEADER,
+    End,
+    Ended,
+    FromLeader,
+    FromZygote,
+    Hello,
+    Inspect,
+    Parsed,
+    Ping,
+    Started,
+    Stop,
+    Unfit,
+    Warm,
+)
 from rfdetr_trainer.manifest import RunFolder, build_model_line
 from rfdetr_trainer.resume import Digests
 
 RETRY_SECONDS = 0.25
 RESULT_EVERY = 8  # tries to connect between two looks at the result
 LOG_SECONDS = 5.0
+UNFIT_SECONDS = 3.0  # for telling the others that this node cannot take part
 
 
 class Agent:
@@ -49,7 +66,10 @@ class Agent:
         self._crew: Crew | None = None
         self._leader: Leader | None = None
         self._step = 0
-        self.board = Board(node_rank=0, attempt=run.attempt)
+        self._preloaded = False
+        self._judged = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.board = Board(node_rank=0, attempt=run.attempt, age=read_age())
 
     async def run(self) -> RunReport:
         """The report at the end of this launcher."""
@@ -57,22 +77,32 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
         self._server = ForkServer(self._settings, self._argv, self._hear)
-        joining = loop.create_task(self._join())
-        joining.add_done_callback(self._notice)
+        self._spawn(self._join())
         try:
             report = await self._serve()
         finally:
-            await self._close(joining)
+            await self._close()
         return self.board.complete(report, time.time())
 
     async def _serve(self) -> RunReport:
         while True:
             event = await self._events.get()
+            self._note(event)
             self._state, commands = node.advance(self._state, event)
             for command in commands:
                 if isinstance(command, node.Finish):
                     return command.report
                 self._do(command)
+
+    def _note(self, event: node.Event) -> None:
+        """What ends a round, for the board: a death that nobody here was killed for, or what rank 0's launcher says."""
+        match event:
+            case node.WorkerEnded(death=death):
+                if death is not None and not self._state.killing:
+                    self.board.note_death(death.reason)
+                self.board.note_end(event.rank)
+            case Stop(reason=reason) if reason is not None:
+                self.board.note_death(reason)
 
     def _do(self, command: node.Tell | node.StartWorkers | node.SignalWorkers) -> None:
         match command:
@@ -85,18 +115,25 @@ class Agent:
             case node.SignalWorkers(number):
                 self._server.signal(number)
 
-    async def _close(self, joining: asyncio.Task[None]) -> None:
+    async def _close(self) -> None:
         self._server.close()
         if self._leader is not None:
             await self._leader.drain()
-        joining.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._leader is not None:
             self._leader.close()
         if self._crew is not None:
             self._crew.close()
         self._logs.close(LOG_SECONDS)
 
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._notice)
+
     def _notice(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._end_here(build_crashed(error))
 
@@ -120,7 +157,8 @@ class Agent:
                 say(f"fork server warm after {seconds:.1f} s")
                 for name, why in failed.items():
                     say(f"fork server could not import {name}: {why}")
-                self._events.put_nowait(node.Warmed())
+                self._preloaded = True
+                self._warm_up()
             case Started():
                 assert self._crew is not None
                 self._crew.note_start(message)
@@ -128,13 +166,21 @@ class Agent:
                 assert self._crew is not None
                 self._events.put_nowait(self._crew.explain(message))
 
+    def _warm_up(self) -> None:
+        if self._preloaded and self._judged:
+            self.board.note_ready()
+            self._events.put_nowait(node.Warmed())
+
     def _replace_server(self) -> None:
-        if not self._state.warm:
+        if not self._preloaded:
             words = "the fork server ended before it was ready"
             self._end_here(RunReport(outcome=Outcome.FAILED, reason=FailureReason.CRASHED, message=words))
             return
         say("the fork server is dead; starting another one")
+        if self._crew is not None:
+            self._crew.bury()
         self._events.put_nowait(node.ZygoteLost())
+        self._preloaded = False
         self._parsed = asyncio.get_running_loop().create_future()
         self._server = ForkServer(self._settings, self._argv, self._hear)
 
@@ -142,15 +188,30 @@ class Agent:
         try:
             flags = build_flags(await self._parsed)
             check_world(flags, self._run.topology)
-            self.board.node_rank = flags.node_rank
-            await in_thread(self._check_data)
-            self._crew = Crew(flags, self._run.job.uid, self.board, self._logs, self._folder)
+            self.board.node_rank, self.board.first_rank = flags.node_rank, flags.node_rank * flags.nproc
+            self._crew = Crew(flags, self._run, self.board, self._logs, self._folder)
             self._state = replace(self._state, ranks=self._crew.ranks)
+            self._spawn(self._judge())
             if flags.node_rank == 0:
                 await self._lead(flags)
             await self._stay_connected(flags)
         except (RunError, OSError) as error:
             self._end_here(build_failed(error))
+
+    async def _judge(self) -> None:
+        """What is wrong here is wrong for the run: the others are told before this launcher ends."""
+        try:
+            await in_thread(self._check_data)
+        except (RunError, OSError) as error:
+            report = build_failed(error)
+            if report.reason not in PERMANENT:
+                self._end_here(report)
+                return
+            self._events.put_nowait(Unfit(report=report))
+            asyncio.get_running_loop().call_later(UNFIT_SECONDS, self._end_here, report)
+        else:
+            self._judged = True
+            self._warm_up()
 
     def _check_data(self) -> None:
         if self._settings.preflight:
@@ -168,7 +229,7 @@ class Agent:
         tries = 0
         while True:
             try:
-                channel = await connect(host, flags.master_port, LEADER, self._run.limits.peer_seconds)
+                channel = await connect((host, flags.master_port), LEADER, self._run.limits.peer_seconds)
             except OSError as error:
                 await self._wait_for_leader(f"{host}:{flags.master_port}", error, tries)
                 tries += 1
@@ -190,11 +251,13 @@ class Agent:
         channel.send(self._build_hello(flags))
         self._channel = channel
         self._events.put_nowait(node.Connected())
-        beating = asyncio.get_running_loop().create_task(channel.beat(lambda: self._step))
+        beating = asyncio.get_running_loop().create_task(channel.beat(self._build_ping))
         try:
             while (message := await channel.receive()) is not None:
                 if isinstance(message, Ping):
                     self._step = message.step
+                elif isinstance(message, Inspect):
+                    self._spawn(self._look(channel, message.generation))
                 else:
                     self._events.put_nowait(message)
         finally:
@@ -202,6 +265,15 @@ class Agent:
             self._channel = None
             channel.close()
         self._events.put_nowait(node.Disconnected())
+
+    async def _look(self, channel: Channel[FromLeader], generation: int) -> None:
+        assert self._crew is not None
+        channel.send(await self._crew.inspect(self._server, generation))
+
+    def _build_ping(self) -> Ping:
+        assert self._crew is not None
+        standing = self._crew.standing
+        return Ping(generation=standing.generation, ranks=standing.build_beats(time.monotonic()))
 
     def _build_hello(self, flags: Flags) -> Hello:
         return Hello(

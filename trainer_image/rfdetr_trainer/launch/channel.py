@@ -47,10 +47,10 @@ class Channel(Generic[Incoming]):
         except (OSError, TimeoutError, ValidationError, ValueError):
             return None
 
-    async def beat(self, step: Callable[[], int]) -> None:
+    async def beat(self, build: Callable[[], Ping]) -> None:
         """Send a sign of life every second."""
         while not self._writer.is_closing():
-            self.send(Ping(step=step()))
+            self.send(build())
             await asyncio.sleep(BEAT_SECONDS)
 
     def close(self) -> None:
@@ -59,14 +59,25 @@ class Channel(Generic[Incoming]):
             self._writer.close()
 
 
-async def connect(host: str, port: int, adapter: TypeAdapter[Incoming], silence: float) -> Channel[Incoming]:
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses that the name has now."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+async def connect(
+    place: tuple[str, int],
+    adapter: TypeAdapter[Incoming],
+    silence: float,
+    resolve: Callable[[str, int], list[str]] = resolve,
+) -> Channel[Incoming]:
     """A connection to the host as its name resolves now: a replaced pod has a new address."""
-    found = await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    host, port = place
+    addresses = await in_thread(lambda: resolve(host, port))
     error: OSError = OSError(f"{host} has no address")
-    for *_, address in found:
+    for address in addresses:
         try:
             async with asyncio.timeout(silence):
-                reader, writer = await asyncio.open_connection(str(address[0]), port, limit=LINE_LIMIT)
+                reader, writer = await asyncio.open_connection(address, port, limit=LINE_LIMIT)
             return Channel(reader, writer, adapter, silence)
         except (OSError, TimeoutError) as refused:
             error = OSError(str(refused))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -13,42 +14,21 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rfdetr_contract import names
+from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.deaths import WorkerEnd, build_silent_end, classify_end, read_oom_kills
+from rfdetr_trainer.launch.environment import build_defaults, build_worker_env
 from rfdetr_trainer.launch.flags import Flags
 from rfdetr_trainer.launch.forkserver import ForkServer
 from rfdetr_trainer.launch.logs import LogFiles, Splitter, Tail, say
 from rfdetr_trainer.launch.node import WorkerEnded
-from rfdetr_trainer.launch.wire import Ended, Round, Started
+from rfdetr_trainer.launch.ranks import Ranks
+from rfdetr_trainer.launch.stacks import DUMP_SECONDS, DUMP_SIGNAL, is_stopped, parse_calls
+from rfdetr_trainer.launch.stop_limit import find_short_stop
+from rfdetr_trainer.launch.wire import Ended, RankView, Round, Started, Views
 from rfdetr_trainer.messages import WorkerMessage
 
 CHUNK = 1 << 16
-
-
-def build_worker_env(flags: Flags, local_rank: int, order: Round, job: str) -> dict[str, str]:
-    """What torchrun sets for a worker of this round, and what the trainer is told beside it."""
-    rank, world = flags.node_rank * flags.nproc + local_rank, flags.nnodes * flags.nproc
-    return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(local_rank),
-        "WORLD_SIZE": str(world),
-        "LOCAL_WORLD_SIZE": str(flags.nproc),
-        "GROUP_RANK": str(flags.node_rank),
-        "GROUP_WORLD_SIZE": str(flags.nnodes),
-        "NODE_RANK": str(flags.node_rank),
-        "ROLE_NAME": "default",
-        "ROLE_RANK": str(rank),
-        "ROLE_WORLD_SIZE": str(world),
-        "MASTER_ADDR": flags.master_addr,
-        "MASTER_PORT": str(order.store_port),
-        "TORCHELASTIC_RUN_ID": f"{job}-{order.generation}",
-        "TORCHELASTIC_RESTART_COUNT": "0",
-        "TORCHELASTIC_MAX_RESTARTS": "0",
-        "TORCHELASTIC_USE_AGENT_STORE": "False",
-        "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
-        names.ENV_GENERATION: str(order.generation),
-        names.ENV_RESUME: order.resume.model_dump_json() if order.resume else "",
-    }
 
 
 class Output:
@@ -88,9 +68,10 @@ class Output:
 class Crew:
     """The living workers of this node."""
 
-    def __init__(self, flags: Flags, job: str, board: Board, logs: LogFiles, folder: Path) -> None:
+    def __init__(self, flags: Flags, run: RunConfig, board: Board, logs: LogFiles, folder: Path) -> None:
         self._flags = flags
-        self._job = job
+        self._run = run
+        self._longest_save = 0.0
         self._board = board
         self._logs = logs
         self._path = folder / "launcher.sock"
@@ -98,6 +79,9 @@ class Crew:
         self._socket.bind(str(self._path))
         self._outputs: dict[int, Output] = {}
         self._tails: dict[int, Tail] = {}
+        self._pids: dict[int, int] = {}
+        self._dumps: dict[int, list[str]] | None = None  # of each rank, while stacks are asked for
+        self.standing = Ranks()
         self._oom_kills = 0
         asyncio.get_running_loop().add_reader(self._socket, self._listen)
 
@@ -109,7 +93,10 @@ class Crew:
 
     def start(self, server: ForkServer, order: Round) -> None:
         """Start all workers of a round."""
-        self._board.begin(order.generation, order.steps_redone, order.resume.step if order.resume else None)
+        self._board.begin(
+            order.generation, order.steps_redone, order.resume.step if order.resume else None, order.steps_ahead
+        )
+        self.standing.begin(order.generation, self.ranks, order.resume.step if order.resume else 0, time.monotonic())
         self._oom_kills = read_oom_kills()
         start = f"resume from step {order.resume.step}" if order.resume else "from the start"
         say(f"round {order.generation}: {self._flags.nnodes * self._flags.nproc} ranks, {start}")
@@ -117,17 +104,20 @@ class Crew:
             tail = Tail()
             output = Output(lambda line, rank=rank, tail=tail: self._take(rank, tail, line))  # type: ignore[misc]
             self._tails[rank], self._outputs[rank] = tail, output
-            env = build_worker_env(self._flags, local_rank, order, self._job)
+            env = build_defaults(os.environ) | build_worker_env(self._flags, local_rank, order, self._run.job.uid)
             server.fork(rank, {**env, names.ENV_LAUNCHER_SOCKET: str(self._path)}, output.write_end)
 
     def note_start(self, started: Started) -> None:
-        """Say so when a worker could not begin warm."""
+        """A worker lives; say so when it could not begin warm."""
+        self._pids[started.rank] = started.pid
         if started.cold is not None:
             say(f"rank {started.rank} starts cold: {started.cold}")
 
     def explain(self, ended: Ended) -> WorkerEnded:
         """What a worker's end means; all that it said before is taken in first."""
         self._listen()
+        self._pids.pop(ended.rank, None)
+        self.standing.end(ended.rank)
         self._outputs[ended.rank].read()
         self._outputs[ended.rank].close()
         end = WorkerEnd(
@@ -142,6 +132,27 @@ class Crew:
         silent = ended.rank == 0 and ended.code == 0 and report is None
         return WorkerEnded(ended.rank, ended.code, build_silent_end(end) if silent else classify_end(end), report)
 
+    async def inspect(self, server: ForkServer, generation: int) -> Views:
+        """What a look at the living workers shows; their stacks go to the log as well."""
+        self._dumps = {rank: [] for rank in self._pids}
+        server.signal(DUMP_SIGNAL)
+        await asyncio.sleep(DUMP_SECONDS)
+        dumps, self._dumps = self._dumps, None
+        views = [
+            RankView(rank=rank, stopped=is_stopped(pid), calls=parse_calls(dumps.get(rank, ())))
+            for rank, pid in self._pids.items()
+        ]
+        return Views(generation=generation, views=tuple(views))
+
+    def bury(self) -> None:
+        """The fork server is dead, and its workers with it: nor may their own children stay."""
+        for pid in self._pids.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # a worker leads its own group
+        for rank in tuple(self._pids):
+            self.standing.end(rank)
+        self._pids = {}
+
     def close(self) -> None:
         """Stop listening."""
         asyncio.get_running_loop().remove_reader(self._socket)
@@ -151,6 +162,8 @@ class Crew:
 
     def _take(self, rank: int, tail: Tail, line: str) -> None:
         tail.add(line)
+        if self._dumps is not None and rank in self._dumps:
+            self._dumps[rank].append(line)
         self._logs.add(f"rank-{rank}.log", line)
         print(f"[rank {rank}] {line}", flush=True)
 
@@ -161,4 +174,16 @@ class Crew:
             except (BlockingIOError, OSError):
                 return
             with contextlib.suppress(ValidationError):
-                self._board.hear(WorkerMessage.model_validate_json(data))
+                message = WorkerMessage.model_validate_json(data)
+                self._board.hear(message)
+                self.standing.hear(message, time.monotonic())
+                self._measure(message)
+
+    def _measure(self, message: WorkerMessage) -> None:
+        saved = message.progress.checkpoint if message.progress else None
+        if saved is None or saved.seconds <= self._longest_save:
+            return
+        self._longest_save = saved.seconds
+        if (words := find_short_stop(saved.seconds, self._run.limits)) and not self._board.warning:
+            say(words)
+        self._board.warning = words

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable
 
 from rfdetr_trainer.launch.settings import Settings
-from rfdetr_trainer.launch.wire import FROM_ZYGOTE, Fork, FromZygote, Signal
+from rfdetr_trainer.launch.wire import FROM_ZYGOTE, Fork, FromZygote, Signal, Warm
 from rfdetr_trainer.launch.zygote import MESSAGE_SIZE
 
 SEND_BUFFER = 1 << 19
+CLOSE_SECONDS = 1.0
 
 
 class ForkServer:
@@ -30,6 +31,7 @@ class ForkServer:
         # Started from the main thread: the kernel's tie to the parent is one to the thread that forked.
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
         theirs.close()
+        self._serves = False
         asyncio.get_running_loop().add_reader(self._control, self._read)
 
     def fork(self, rank: int, env: dict[str, str], output: int) -> None:
@@ -44,10 +46,13 @@ class ForkServer:
             self._control.send(Signal(number=number).model_dump_json().encode())
 
     def close(self) -> None:
-        """End the fork server, and with it whatever it still has."""
+        """End the fork server, and with it whatever it still has: it sees the end of its orders, and kills it all."""
         with contextlib.suppress(ValueError):
             asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
+        if self._serves:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(CLOSE_SECONDS)
         self._process.kill()
         self._process.wait()
 
@@ -59,7 +64,9 @@ class ForkServer:
         except OSError:
             data = b""
         if data:
-            self._hear(FROM_ZYGOTE.validate_json(data))
+            message = FROM_ZYGOTE.validate_json(data)
+            self._serves = self._serves or isinstance(message, Warm)
+            self._hear(message)
         else:
             self.close()
             self._hear(None)

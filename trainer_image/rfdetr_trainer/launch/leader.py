@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from rfdetr_contract.report import FailureReason, RunReport
+from rfdetr_contract.report import PERMANENT, FailureReason, RunReport
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.launch import rounds
 from rfdetr_trainer.launch import rounds_model as model
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.channel import LINE_LIMIT, Channel
 from rfdetr_trainer.launch.logs import say
+from rfdetr_trainer.launch.overseer import LOOK_SECONDS, Overseer
 from rfdetr_trainer.launch.ports import find_free_port, listen
 from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, build_overtaken, read_result
 from rfdetr_trainer.launch.threads import in_thread
-from rfdetr_trainer.launch.wire import MEMBER, Done, End, FromLeader, FromMember, Hello, Ping, Preempted, Stop
+from rfdetr_trainer.launch.wire import MEMBER, Done, End, FromLeader, FromMember, Hello, Ping, Preempted, Stop, Views
 from rfdetr_trainer.resume import Resume
 
 OVERTAKEN_SECONDS = 3.0
@@ -45,7 +46,9 @@ class Leader:
                 same_failure_limit=run.limits.same_failure_limit,
             )
         )
+        self._overseer = Overseer(run.limits, run.topology.nodes, self._broadcast, time.monotonic)
         self._channels: dict[int, Members] = {}
+        self._met: set[int] = set()  # node ranks that were ever connected
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
@@ -63,6 +66,7 @@ class Leader:
                     raise RunError(FailureReason.CRASHED, words) from error
                 await asyncio.sleep(0.1)
         self._spawn(self._watch_claims())
+        self._spawn(self._oversee())
         self._spawn(self._verify_ahead())
 
     async def drain(self) -> None:
@@ -87,8 +91,13 @@ class Leader:
             return False
         others = {rank for rank in self._channels if rank != 0}
         if self._state.phase is model.Phase.ENDED:
-            return bool(others)
+            return bool(others) or self._is_early_refusal()
         return any(not self._state.peers[rank].idle for rank in others if rank in self._state.peers)
+
+    def _is_early_refusal(self) -> bool:
+        """The run is refused before its first round, and some launcher that is about to come was not told."""
+        refused = self._state.report is not None and self._state.report.reason in PERMANENT
+        return refused and not self._state.rounds and len(self._met) < self._state.spec.nodes
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -115,9 +124,10 @@ class Leader:
         if hello.attempt != self._storage.run.attempt:
             self._refuse(hello, channel)
             return
-        self._spawn(channel.beat(lambda: max(self._state.reached, self._board.heard_step)))
+        self._spawn(channel.beat(self._build_ping))
         before = self._channels.get(hello.node_rank)
         self._channels[hello.node_rank] = channel
+        self._met.add(hello.node_rank)
         if before is not None:
             before.close()
         await self._attend(hello, channel)
@@ -136,7 +146,9 @@ class Leader:
         node_rank = hello.node_rank
         message: FromMember | None = hello
         while message is not None and self._channels.get(node_rank) is channel:
-            if not isinstance(message, Ping):
+            if isinstance(message, Ping | Views):
+                self._overseer.hear(node_rank, message)
+            else:
                 self._feed(model.From(node_rank, message))
                 self._watch_stragglers(message)
             message = await channel.receive()
@@ -166,13 +178,25 @@ class Leader:
             case model.Publish(order):
                 self._broadcast(order)
             case model.StopAll(generation):
-                if self._state.deaths:
-                    say(f"round {generation} is over: {rounds.choose_culprit(self._state.deaths).message}")
-                else:
-                    say(f"round {generation} is over: a peer is gone")
-                self._broadcast(Stop(generation=generation))
+                culprit = rounds.choose_culprit(self._state.deaths) if self._state.deaths else None
+                say(f"round {generation} is over: {culprit.message if culprit else 'a peer is gone'}")
+                self._broadcast(Stop(generation=generation, reason=culprit.reason if culprit else None))
             case model.EndAll(report):
                 self._broadcast(End(report=self._board.complete(report, time.time())))
+
+    def _build_ping(self) -> Ping:
+        return Ping(step=max(self._state.reached, self._board.heard_step))
+
+    async def _oversee(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._state.phase is not model.Phase.RUNNING:
+                continue
+            generation = self._state.generation
+            self._board.straggler = self._overseer.watch_pace(generation)
+            death = await self._overseer.find_death(generation)
+            if death is not None:
+                self._feed(model.From(0, death))
 
     def _broadcast(self, message: FromLeader) -> None:
         for channel in self._channels.values():

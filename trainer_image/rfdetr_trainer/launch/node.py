@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from rfdetr_contract.report import ExitCode, FailureReason, Outcome, RunReport
-from rfdetr_trainer.launch.wire import Died, Done, End, FromMember, Idle, Leaving, Preempted, Round, Stop
+from rfdetr_trainer.launch.wire import Died, Done, End, FromMember, Idle, Leaving, Preempted, Round, Stop, Unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class State:
     finished: bool = False  # all workers of this round ended well
     report: RunReport | None = None  # rank 0's last word
     ending: RunReport | None = None
+    unfit: RunReport | None = None  # why this node can take part in no round
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class StopNow:
     """The time to stop is over."""
 
 
-Event = Connected | Disconnected | Warmed | ZygoteLost | WorkerEnded | StopAsked | StopNow | Round | Stop | End
+Event = Connected | Disconnected | Warmed | ZygoteLost | WorkerEnded | StopAsked | StopNow | Round | Stop | End | Unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ def advance(state: State, event: Event) -> Next:  # noqa: C901 - one branch an e
     """The state after the event, and what is to be done."""
     match event:
         case Connected():
-            return _tell_idle(replace(state, connected=True, told_idle=False))
+            state = replace(state, connected=True, told_idle=False)
+            return _tell_idle(state) if state.unfit is None else (state, (Tell(Unfit(report=state.unfit)),))
         case Disconnected():
             return _kill(replace(state, connected=False, told_idle=False))
         case Warmed():
@@ -129,6 +131,8 @@ def advance(state: State, event: Event) -> Next:  # noqa: C901 - one branch an e
         case End():
             state, commands = _kill(replace(state, ending=event.report))
             return state, commands if state.alive else (Finish(event.report),)
+        case Unfit():
+            return replace(state, unfit=event.report), (Tell(event),) if state.connected else ()
         case _:
             assert_never(event)
 

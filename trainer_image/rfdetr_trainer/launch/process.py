@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import importlib
 import os
 import signal
 import sys
 import traceback
 from typing import NoReturn
+
+from rfdetr_trainer.launch.stacks import DUMP_SIGNAL
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -22,6 +25,13 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def outlive_parent(parent: int) -> None:
+    """From now on this process sees for itself that its parent dies; a parent that is already gone ends it here."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def adopt_orphans() -> None:
     """Processes whose parent dies below this one become its children, so that they can be reaped."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -29,6 +39,8 @@ def adopt_orphans() -> None:
 
 def run_worker(module: str) -> int:
     """The exit code of ``module.main()``; an exception is printed and is code 1."""
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)
     try:
         return int(importlib.import_module(module).main())
     except SystemExit as end:

@@ -31,7 +31,7 @@ from rfdetr_trainer.launch.rounds_model import (
     State,
     StopAll,
 )
-from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempted, Round
+from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempted, Round, Unfit
 
 
 def advance(state: State, event: Event) -> Next:
@@ -66,7 +66,7 @@ def _tell_latecomer(state: State, event: Event) -> tuple[Command, ...]:
             return ()
 
 
-def _hear(state: State, node_rank: int, message: Hello | Idle | Died | Done | Preempted | Leaving) -> Next:
+def _hear(state: State, node_rank: int, message: Hello | Idle | Died | Done | Preempted | Leaving | Unfit) -> Next:
     match message:
         case Hello():
             return _join(state, node_rank, message)
@@ -80,6 +80,8 @@ def _hear(state: State, node_rank: int, message: Hello | Idle | Died | Done | Pr
             return _finish(state, node_rank, message)
         case Preempted():
             return replace(state, excused=True), ()
+        case Unfit():
+            return end(state, message.report)
         case _:
             assert_never(message)
 
@@ -192,8 +194,9 @@ def _choose(state: State, chosen: Chosen) -> Next:
         return end(state, _build_failed(failure, words))
     if not is_complete(state):
         return replace(state, phase=Phase.GATHERING), ()
-    redone = chosen.redone + max(0, state.reached - step)
-    state = replace(state, phase=Phase.CLAIMING, resume=chosen.resume, redone=redone, reached=step)
+    ahead = max(0, state.reached - step)
+    redone = chosen.redone + ahead
+    state = replace(state, phase=Phase.CLAIMING, resume=chosen.resume, redone=redone, ahead=ahead, reached=step)
     return state, (Claim(chosen.resume, redone),)
 
 
@@ -216,6 +219,7 @@ def _publish(state: State, claimed: Claimed) -> Next:
         store_port=claimed.store_port,
         resume=state.resume,
         steps_redone=state.redone,
+        steps_ahead=state.ahead,
     )
     started = replace(state, phase=Phase.RUNNING, peers=peers, generation=claimed.generation)
     fresh = replace(started, deaths=(), excused=False, done=frozenset(), report=None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rfdetr_contract.report import FailureReason, RunReport
-from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempted, Round
+from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempted, Round, Unfit
 from rfdetr_trainer.resume import Resume
 
 
@@ -59,6 +59,7 @@ class State:
     failures: Mapping[FailureReason, int] = field(default_factory=dict)
     reached: int = 0  # optimizer step the run is known to have reached
     redone: int = 0
+    ahead: int = 0  # steps beyond the chosen checkpoint that the run had reached
     resume: Resume | None = None
 
 
@@ -67,7 +68,7 @@ class From:
     """A launcher's message."""
 
     node_rank: int
-    message: Hello | Idle | Died | Done | Preempted | Leaving
+    message: Hello | Idle | Died | Done | Preempted | Leaving | Unfit
 
 
 @dataclass(frozen=True, slots=True)

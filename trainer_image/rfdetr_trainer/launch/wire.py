@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from rfdetr_contract._base import Frozen
 from rfdetr_contract.report import FailureReason, RunReport
+from rfdetr_trainer.messages import Phase
 from rfdetr_trainer.resume import Resume
 
 
@@ -62,11 +63,57 @@ class Leaving(Frozen):
     kind: Literal["leaving"] = "leaving"
 
 
+class Unfit(Frozen):
+    """A node cannot take part: its data set or its configuration was judged and refused."""
+
+    kind: Literal["unfit"] = "unfit"
+    report: RunReport
+
+
+class RankBeat(Frozen):
+    """How one living rank stands: ``silent`` and ``longest`` count seconds without progress, now and before.
+
+    ``longest`` is the longest silence of its present phase that ended in progress; None: none has ended yet.
+    """
+
+    rank: int
+    phase: Phase
+    step: int
+    silent: float
+    longest: float | None = None
+    own_seconds: float | None = None
+
+
 class Ping(Frozen):
-    """A sign of life; rank 0's launcher says how far the run is."""
+    """A sign of life. Rank 0's launcher says how far the run is, the others how their ranks stand."""
 
     kind: Literal["ping"] = "ping"
     step: int = 0
+    generation: int = 0
+    ranks: tuple[RankBeat, ...] = ()
+
+
+class Inspect(Frozen):
+    """Nobody makes progress: every launcher is to look at its workers."""
+
+    kind: Literal["inspect"] = "inspect"
+    generation: int
+
+
+class RankView(Frozen):
+    """What a look at one worker showed: whether it is stopped, and its main thread's calls, the innermost first."""
+
+    rank: int
+    stopped: bool
+    calls: tuple[str, ...] = ()
+
+
+class Views(Frozen):
+    """What a look at a node's workers showed."""
+
+    kind: Literal["views"] = "views"
+    generation: int
+    views: tuple[RankView, ...]
 
 
 class Round(Frozen):
@@ -77,13 +124,15 @@ class Round(Frozen):
     store_port: int
     resume: Resume | None
     steps_redone: int = 0
+    steps_ahead: int = 0  # that the round before had done beyond the checkpoint: they are done again first
 
 
 class Stop(Frozen):
-    """The round is over: kill what is left of it."""
+    """The round is over: kill what is left of it. ``reason`` is the culprit's; None: a peer is gone."""
 
     kind: Literal["stop"] = "stop"
     generation: int
+    reason: FailureReason | None = None
 
 
 class End(Frozen):
@@ -93,8 +142,8 @@ class End(Frozen):
     report: RunReport
 
 
-FromMember = Hello | Idle | Died | Done | Preempted | Leaving | Ping
-FromLeader = Round | Stop | End | Ping
+FromMember = Hello | Idle | Died | Done | Preempted | Leaving | Unfit | Ping | Views
+FromLeader = Round | Stop | End | Ping | Inspect
 MEMBER: TypeAdapter[FromMember] = TypeAdapter(Annotated[FromMember, Field(discriminator="kind")])
 LEADER: TypeAdapter[FromLeader] = TypeAdapter(Annotated[FromLeader, Field(discriminator="kind")])
 

@@ -21,11 +21,11 @@ from argparse import SUPPRESS
 from pathlib import Path
 from typing import NoReturn
 
-from rfdetr_trainer.launch.process import adopt_orphans, die_with_parent, leave, run_worker
+from rfdetr_trainer.launch.environment import build_fork_server_env
+from rfdetr_trainer.launch.process import adopt_orphans, die_with_parent, leave, outlive_parent, run_worker
+from rfdetr_trainer.launch.stacks import DUMP_SIGNAL
 from rfdetr_trainer.launch.wire import TO_ZYGOTE, Ended, Fork, FromZygote, Parsed, Started, Warm
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-NO_CUDA = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}  # asking for CUDA must not initialise it here
 MESSAGE_SIZE = 1 << 17
 ORPHANS_MS = 5000  # a worker's own children may end long after it
 
@@ -196,8 +196,9 @@ def main(argv: list[str]) -> int:
     adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # a terminal's or a group's signal is the launcher's to pass on
+    signal.signal(DUMP_SIGNAL, signal.SIG_IGN)  # a worker that cannot answer yet must not die of the question
     environ = dict(os.environ)
-    os.environ.update(ONE_THREAD | NO_CUDA)
+    os.environ.update(build_fork_server_env())
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)
     zygote = Zygote(control, module, environ)
@@ -206,6 +207,7 @@ def main(argv: list[str]) -> int:
     failed = preload([name for name in modules.split(",") if name])
     gc.collect()
     gc.freeze()
+    outlive_parent(int(parent))  # from here on the end of the control stream tells, so that whole groups can be killed
     zygote.tell(Warm(seconds=time.monotonic() - started, failed=failed))
     zygote.serve()
     return 0
