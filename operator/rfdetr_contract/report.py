@@ -84,6 +84,9 @@ class Straggler(Frozen):
     ratio: float
 
 
+Weights = Literal["regular", "ema"]
+
+
 class Best(Frozen):
     """The best mAP 50:95 so far and the epoch (counted from 1) that reached it."""
 
@@ -140,10 +143,12 @@ class Progress(Frozen):
     steps_per_epoch: int
     regular: Scores | None = None
     ema: Scores | None = None
-    best: Best | None = None
+    val_loss: float | None = None
+    best: Best | None = None  # of whichever weights
+    bests: dict[Weights, Best] = {}
     patience: Patience | None = None  # None: early stopping is off
     losses: dict[str, float] = {}
-    learning_rate: float | None = None
+    learning_rates: dict[str, float] = {}  # encoder, decoder, head: the highest of their layers
     images_per_second: float | None = None
     eta_seconds: float | None = None
     checkpoint: CheckpointState | None = None

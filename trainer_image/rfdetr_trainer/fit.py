@@ -23,7 +23,7 @@ from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
 from rfdetr_trainer.callbacks.finish import Finish
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
 from rfdetr_trainer.callbacks.meter import Meter
-from rfdetr_trainer.callbacks.metrics import ProgressReporter
+from rfdetr_trainer.callbacks.progress import ProgressReporter
 from rfdetr_trainer.callbacks.seeds import StepSeeds
 from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, rescale_batches, write_durable
 from rfdetr_trainer.judge import judge

@@ -47,6 +47,7 @@ class WorkerMessage(Frozen):
     step: int | None = None  # optimizer steps of the run that this rank has done
     pulse: Pulse | None = None
     progress: Progress | None = None
+    class_ap: dict[str, float] | None = None
     storage_fault: str | None = None
     world: World | None = None
     resumed_step: int | None = None
@@ -88,3 +89,7 @@ class Line:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as patient:
                 patient.settimeout(LAST_WORD_SECONDS)
                 patient.sendto(data, self._path)
+
+    def close(self) -> None:
+        """Nothing more is said."""
+        self._socket.close()

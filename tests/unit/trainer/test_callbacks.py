@@ -7,10 +7,10 @@ import signal
 
 import pytest
 
-from rfdetr_contract.report import Best, Scores, World
+from rfdetr_contract.report import World
 from rfdetr_trainer.callbacks.boundary import StopFlag, is_due
 from rfdetr_trainer.callbacks.guards import LossGuard, attest
-from rfdetr_trainer.callbacks.metrics import Pace, choose_best, read_losses, read_scores
+from rfdetr_trainer.callbacks.progress import Pace
 from rfdetr_trainer.errors import RunError
 
 
@@ -30,33 +30,6 @@ def test_sigterm_only_sets_a_flag() -> None:
 def test_a_checkpoint_is_due_every_so_many_steps(step: int, every: int | None, due: bool) -> None:
     """Optimizer steps, not batches."""
     assert due == is_due(step, every)
-
-
-@pytest.mark.parametrize(("task", "key"), [("detection", "mAP"), ("segmentation", "segm_mAP")])
-def test_scores_are_read_by_task(task: str, key: str) -> None:
-    """Segmentation is scored by its masks; -1 means that nothing could be computed."""
-    metrics = {f"val/ema_{key}_50_95": 0.4, f"val/ema_{key}_50": 0.6, f"val/{key}_50_95": -1.0}
-
-    assert (Scores(map50_95=0.4, map50=0.6), None) == (
-        read_scores(metrics, task, "ema_"),  # type: ignore[arg-type]  # a table's column
-        read_scores(metrics, task, ""),  # type: ignore[arg-type]  # the same
-    )
-
-
-def test_the_best_must_be_better_not_equal() -> None:
-    """The first epoch of equal scores keeps the title."""
-    best = Best(value=0.4, epoch=2)
-    equal, better = Scores(map50_95=0.4, map50=0.5), Scores(map50_95=0.5, map50=0.5)
-
-    assert (best, Best(value=0.5, epoch=3)) == (
-        choose_best(best, equal, None, 3),
-        choose_best(best, equal, better, 3),
-    )
-
-
-def test_losses_get_our_names() -> None:
-    """Other metrics are no losses."""
-    assert {"total": 2.0, "box": 0.5} == read_losses({"loss": 2.0, "loss_box": 0.5, "val/mAP_50": 0.1})
 
 
 def test_the_end_is_estimated_from_this_processs_own_pace() -> None:

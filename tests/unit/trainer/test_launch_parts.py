@@ -8,24 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rfdetr_contract.metrics import TRAINER
-from rfdetr_contract.report import (
-    Best,
-    CheckpointState,
-    FailureReason,
-    Outcome,
-    Patience,
-    Progress,
-    RunReport,
-    Scores,
-    World,
-)
+from rfdetr_contract.report import FailureReason, Outcome, RunReport
 from rfdetr_contract.run import Topology
 from rfdetr_trainer.errors import ConfigError, RunError
-from rfdetr_trainer.launch.board import Board
-from rfdetr_trainer.launch.crew import build_worker_env
+from rfdetr_trainer.launch.counters import Counts
 from rfdetr_trainer.launch.deaths import WorkerEnd, classify_end, read_oom_kills
-from rfdetr_trainer.launch.exposition import build_samples
+from rfdetr_trainer.launch.crew import build_worker_env
 from rfdetr_trainer.launch.flags import Flags, build_flags, check_world
 from rfdetr_trainer.launch.http import build_answer
 from rfdetr_trainer.launch.logs import LogFiles, Splitter
@@ -165,88 +153,14 @@ def test_logs_go_on_where_an_earlier_pod_left_them(tmp_path: Path) -> None:
 )
 def test_three_paths_are_answered(request_line: str, status: str) -> None:
     """All others are refused."""
-    assert status == build_answer(request_line, lambda: RUNNING)[0]
+    assert status == build_answer(request_line, lambda: (RUNNING, Counts()))[0]
 
 
 def test_the_report_is_served_as_the_operator_parses_it() -> None:
     """The same model on both sides."""
-    body = build_answer("GET /report HTTP/1.1", lambda: RUNNING)[2]
+    body = build_answer("GET /report HTTP/1.1", lambda: (RUNNING, Counts()))[2]
 
     assert RUNNING == RunReport.model_validate_json(body)
-
-
-def make_full_report() -> RunReport:
-    """A report in which everything is known."""
-    progress = Progress(
-        epoch=1,
-        epochs=2,
-        step=3,
-        steps_per_epoch=4,
-        regular=Scores(map50_95=0.1, map50=0.2),
-        ema=Scores(map50_95=0.3, map50=0.4),
-        best=Best(value=0.3, epoch=1),
-        patience=Patience(waited=1, limit=5),
-        losses={"total": 1.5},
-        learning_rate=1e-4,
-        images_per_second=9,
-        eta_seconds=10,
-        checkpoint=CheckpointState(step=3, epoch=1, time=5, size=6, file="f", seconds=0.5),
-    )
-    return RUNNING.model_copy(update={"progress": progress, "world": World(expected=2, attested=2)})
-
-
-def test_every_metric_of_the_contract_has_a_series_when_all_is_known() -> None:
-    """A name in the list that nobody fills would be a lie; one that is not in the list is not served."""
-    assert {metric.name for metric in TRAINER} == build_samples(make_full_report()).keys()
-
-
-def test_what_is_not_known_has_no_series() -> None:
-    """Before the first validation there is no mAP, not an mAP of zero."""
-    names = {"rfdetr_generation", "rfdetr_process_restarts_total", "rfdetr_steps_redone_total"}
-
-    assert names == build_samples(RUNNING).keys()
-
-
-def test_weights_and_loss_parts_are_labels() -> None:
-    """One metric, several series."""
-    samples = build_samples(make_full_report())
-
-    assert ({("regular",): 0.1, ("ema",): 0.3}, {("total",): 1.5}) == (
-        samples["rfdetr_map_50_95"],
-        samples["rfdetr_loss"],
-    )
-
-
-def test_only_the_running_generation_is_listened_to() -> None:
-    """A message that was sent in an older round says nothing of this one."""
-    board = Board(node_rank=0, attempt=1)
-    board.begin(2, 0, None)
-    progress = Progress(epoch=0, epochs=1, step=5, steps_per_epoch=9)
-
-    board.hear(WorkerMessage(rank=0, generation=1, progress=progress))
-
-    assert board.progress is None
-
-
-def test_a_restart_keeps_the_last_progress_and_counts() -> None:
-    """The metrics have no hole between two rounds."""
-    board = Board(node_rank=0, attempt=1)
-    progress = Progress(epoch=0, epochs=1, step=5, steps_per_epoch=9)
-    board.begin(1, 0, None)
-    board.hear(WorkerMessage(rank=0, generation=1, progress=progress))
-    board.begin(2, 3, 2)
-
-    expected = RUNNING.model_copy(
-        update={
-            "generation": 2,
-            "process_restarts": 1,
-            "steps_redone": 3,
-            "resumed_step": 2,
-            "progress": progress,
-            "time": 9.0,
-        }
-    )
-    assert (expected, 2) == (board.build_report(9.0), board.heard_step)
 
 
 def test_a_worker_gets_torchruns_environment() -> None:

@@ -30,7 +30,7 @@ class Meter(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked
         self._mark = 0.0  # when the wait for a batch began
         self._save_began = 0.0
         self._forward_began = 0.0
-        self._eval_began = (0.0, 0.0)  # the time, and the checkpoint seconds of then
+        self._eval_mark = 0.0
         self._before_save: Phase = "init"
         self._gpu: torch.device | None = None
         self._hooks: list[Any] = []
@@ -80,19 +80,17 @@ class Meter(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
         """Time spent here is no step's."""
-        self._eval_began = (self._clock(), self.tally.checkpoint_seconds)
+        self._eval_mark = self._clock()
         self.enter("eval")
 
     def on_validation_batch_end(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
         """A long validation is seen to go on."""
-        if self._clock() - self._sent >= SEND_INTERVAL:
+        if self._count_eval() - self._sent >= SEND_INTERVAL:
             self._send()
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """RF-DETR has computed its metrics."""
-        began, saved = self._eval_began
-        self.tally.eval_seconds += self._clock() - began - (self.tally.checkpoint_seconds - saved)
-        self._step_began = self._clock()
+        self._step_began = self._count_eval()
         self.enter("train")
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -108,6 +106,12 @@ class Meter(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """The last totals: what was counted since the last message is not lost."""
         self._send()
+
+    def _count_eval(self) -> float:
+        now = self._clock()
+        self.tally.eval_seconds += now - self._eval_mark
+        self._eval_mark = now
+        return now
 
     def _send(self) -> None:
         self._sent = self._clock()
@@ -137,8 +141,9 @@ class Meter(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked
     def _end_save(self) -> None:
         stood = self._clock() - self._save_began
         self.tally.checkpoint_seconds += stood
+        self._eval_mark += stood  # a save is no part of a validation, nor of a step
         if self._step_began is not None:
-            self._step_began += stood  # a save is no part of a step
+            self._step_began += stood
         self.enter(self._before_save)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rfdetr_contract import names
@@ -13,7 +13,7 @@ from rfdetr_contract.report import ExitCode, RunReport, exit_code
 from rfdetr_trainer.errors import ConfigError
 from rfdetr_trainer.launch.agent import Agent
 from rfdetr_trainer.launch.flags import CHOICES
-from rfdetr_trainer.launch.http import serve_http
+from rfdetr_trainer.launch.http import Look, serve_http
 from rfdetr_trainer.launch.logs import say
 from rfdetr_trainer.launch.settings import Settings, build_settings, load_run
 from rfdetr_trainer.launch.storage import build_crashed, build_failed, read_result
@@ -35,7 +35,7 @@ async def launch(settings: Settings, argv: list[str]) -> RunReport:
         return result
     with tempfile.TemporaryDirectory(prefix="rfdetr-") as folder:
         agent = Agent(settings, config, argv, Path(folder))
-        server = await open_http(settings.http_port, lambda: agent.board.build_report(time.time()))
+        server = await open_http(settings.http_port, lambda: agent.board.look(time.time()))
         say(f"serving /metrics on port {server.sockets[0].getsockname()[1]}")
         try:
             return await agent.run()
@@ -43,10 +43,10 @@ async def launch(settings: Settings, argv: list[str]) -> RunReport:
             server.close()
 
 
-async def open_http(port: int, report: Callable[[], RunReport]) -> asyncio.Server:
+async def open_http(port: int, look: Look) -> asyncio.Server:
     """The server of ``/metrics`` and its like, or a sentence about its port."""
     try:
-        return await serve_http(port, report)
+        return await serve_http(port, look)
     except OSError as error:
         raise ConfigError(f"{names.ENV_HTTP_PORT}={port}: {error.strerror}") from error
 

@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
 
-from rfdetr_contract.report import Best, CheckpointState, Patience, Progress, Scores
+from rfdetr_contract.report import Best, CheckpointState, Patience, Progress, Scores, Weights
 from rfdetr_contract.variants import Task
 from rfdetr_trainer.callbacks.guards import find_early_stopping
+from rfdetr_trainer.callbacks.meter import SEND_INTERVAL
+from rfdetr_trainer.callbacks.scores import (
+    choose_best,
+    name_groups,
+    read_class_ap,
+    read_losses,
+    read_rates,
+    read_ratio,
+    read_scores,
+)
 from rfdetr_trainer.messages import Line
-
-SEND_INTERVAL = 0.5  # seconds between two messages for steps alone
-KEYS = {"detection": "mAP", "segmentation": "segm_mAP"}
-LOSSES = {
-    "loss": "total",
-    "train/loss": "total",
-    "loss_cls": "class",
-    "loss_box": "box",
-    "loss_giou": "giou",
-    "loss_mask_ce": "mask_ce",
-    "loss_mask_dice": "mask_dice",
-}
-
-
-def read_scores(metrics: Mapping[str, float], task: Task, prefix: str) -> Scores | None:
-    """The COCO metrics of one set of weights, or None when they were not computed."""
-    key = KEYS[task]
-    value = metrics.get(f"val/{prefix}{key}_50_95")
-    if value is None or value < 0:
-        return None
-    return Scores(map50_95=value, map50=max(metrics.get(f"val/{prefix}{key}_50", 0.0), 0.0))
-
-
-def read_losses(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The parts of the loss, by our names."""
-    return {name: round(metrics[key], 6) for key, name in LOSSES.items() if key in metrics}
-
-
-def choose_best(best: Best | None, regular: Scores | None, ema: Scores | None, epoch: int) -> Best | None:
-    """The best so far: a new one must be better, not equal."""
-    value = max((score.map50_95 for score in (regular, ema) if score is not None), default=None)
-    if value is None or (best is not None and value <= best.value):
-        return best
-    return Best(value=value, epoch=epoch)
 
 
 @dataclass(slots=True)
@@ -82,26 +58,35 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
         self._pace = Pace(clock(), 0)
         self._step_began: float | None = None
         self._losses: dict[str, float] = {}
-        self.regular: Scores | None = None
-        self.ema: Scores | None = None
+        self._groups: list[str] = []
+        self.scores: dict[Weights, Scores] = {}
+        self.val_loss: float | None = None
         self.best: Best | None = None
+        self.bests: dict[Weights, Best] = {}
         self.checkpoint: CheckpointState | None = None
         self.scored: Callable[[float | None], None] = lambda _: None  # told of each validation's mAP 50:95
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types only: it is loaded without pickle's freedom."""
-        kept = {"regular": self.regular, "ema": self.ema, "best": self.best}
-        return {name: value.model_dump() for name, value in kept.items() if value is not None}
+        return {
+            "scores": {weights: scores.model_dump() for weights, scores in self.scores.items()},
+            "bests": {weights: best.model_dump() for weights, best in self.bests.items()},
+            "best": None if self.best is None else self.best.model_dump(),
+            "val_loss": self.val_loss,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The scores that were known when the checkpoint was made."""
-        self.regular = Scores.model_validate(state_dict["regular"]) if "regular" in state_dict else None
-        self.ema = Scores.model_validate(state_dict["ema"]) if "ema" in state_dict else None
-        self.best = Best.model_validate(state_dict["best"]) if "best" in state_dict else None
+        self.scores = {weights: Scores.model_validate(kept) for weights, kept in state_dict.get("scores", {}).items()}
+        self.bests = {weights: Best.model_validate(kept) for weights, kept in state_dict.get("bests", {}).items()}
+        best = state_dict.get("best")
+        self.best = None if best is None else Best.model_validate(best)
+        self.val_loss = state_dict.get("val_loss")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The pace is this process's own."""
         self._pace = Pace(self._clock(), trainer.global_step)
+        self._groups = name_groups(pl_module, trainer.optimizers[0])
         self._tell(trainer)
         self._sent = 0.0  # the first step after a restart is news
 
@@ -129,13 +114,16 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
         """RF-DETR's own callbacks have run: the metrics and the patience counter are this epoch's."""
         if trainer.sanity_checking:
             return
-        metrics = read_metrics(trainer)
-        self.ema = read_scores(metrics, self._task, "ema_")
-        regular = read_scores(metrics, self._task, "")
-        # Unless both were evaluated, RF-DETR shows the EMA's metrics under the regular keys as well.
-        self.regular = None if self.ema is not None and regular == self.ema else regular
-        self.best = choose_best(self.best, self.regular, self.ema, trainer.current_epoch + 1)
-        self.scored(max((score.map50_95 for score in (self.regular, self.ema) if score is not None), default=None))
+        metrics, epoch = read_metrics(trainer), trainer.current_epoch + 1
+        self.scores = read_scores(metrics, self._task)
+        self.val_loss = read_ratio(metrics, "val/loss")
+        self.best = choose_best(self.best, self.scores.values(), epoch)
+        for weights, scores in self.scores.items():
+            if (best := choose_best(self.bests.get(weights), [scores], epoch)) is not None:
+                self.bests[weights] = best
+        self.scored(max((scores.map50_95 for scores in self.scores.values()), default=None))
+        if trainer.is_global_zero and (classes := read_class_ap(metrics)):
+            self._line.send(class_ap=classes)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """The epoch's numbers."""
@@ -158,12 +146,14 @@ class ProgressReporter(pl.Callback):  # type: ignore[misc]  # Lightning is not t
             epochs=self._epochs,
             step=trainer.global_step,
             steps_per_epoch=steps,
-            regular=self.regular,
-            ema=self.ema,
+            regular=self.scores.get("regular"),
+            ema=self.scores.get("ema"),
+            val_loss=self.val_loss,
             best=self.best,
+            bests=dict(self.bests),
             patience=None if stopping is None else Patience(waited=stopping.wait_count, limit=stopping.patience),
             losses=self._losses,
-            learning_rate=trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None,
+            learning_rates=read_rates(self._groups, trainer.optimizers[0]) if self._groups else {},
             images_per_second=None if not rate else round(self._batch / rate, 2),
             eta_seconds=self._pace.estimate(self._clock(), trainer.global_step, planned) if planned else None,
             checkpoint=self.checkpoint,
