@@ -1,99 +1,91 @@
-"""``python -m rfdetr_operator``: the queue, the HTTP server, the resync, and kopf as the doorbell, in one loop.
+"""``python -m rfdetr_operator``: the lease, the queue, the HTTP server, the resync, and kopf as the doorbell, in one loop.
 
-The exit code is 0 after SIGTERM and 1 when a watcher failed: crash-only, the next start reads the truth again.
+The exit code is 0 after SIGTERM and 1 when a watcher failed or another operator leads: crash-only, the next start reads
+the truth again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import importlib.metadata
 import logging
 import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import kopf
 
-from rfdetr_operator.shell.cluster import Cluster, ClusterError, Key
+from rfdetr_operator.shell.cluster import Cluster, Key
+from rfdetr_operator.shell.elector import Alone, Clocks, Elector, Leadership, LeaseTerms
 from rfdetr_operator.shell.handlers import IDENTITY, build_settings, register
 from rfdetr_operator.shell.http import Health, build_application, serve
-from rfdetr_operator.shell.kubernetes import Connection, KubernetesCluster, connect
+from rfdetr_operator.shell.kubernetes import Connection, Fenced, connect
+from rfdetr_operator.shell.kubernetes_cluster import KubernetesCluster
+from rfdetr_operator.shell.logs import set_up_logs
 from rfdetr_operator.shell.metrics import Metrics
+from rfdetr_operator.shell.proxied_reports import ProxiedReports
 from rfdetr_operator.shell.queue import WorkQueue
 from rfdetr_operator.shell.reconcile import Reconciler
-from rfdetr_operator.shell.reports import HttpReports
-from rfdetr_operator.shell.settings import Settings, SettingsError, read_settings
+from rfdetr_operator.shell.reports import HttpReports, Reports
+from rfdetr_operator.shell.resync import PERIOD, Resync
+from rfdetr_operator.shell.selftest import run_selftest
+from rfdetr_operator.shell.settings import ReportsVia, Settings, SettingsError, read_settings
 
 log = logging.getLogger("rfdetr_operator")
 
-RESYNC: Final = 300.0  # seconds, +-20 %
-FIRST_RESYNC_AGAIN: Final = 5.0  # seconds after a resync that failed
 DRAIN: Final = 2.0  # seconds that passes under way may take at the end
-RECORD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+LEASE_BEAT: Final = 120.0  # seconds in which the lease must have been tried
+TICK: Final = time.monotonic
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with what the caller said in ``extra``."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        said = {key: value for key, value in vars(record).items() if key not in RECORD}
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({**said, **line}, default=str)
+def read_version() -> str:
+    """The release of this code; unknown when it runs from a folder."""
+    try:
+        return importlib.metadata.version("rfdetr-operator")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
-def set_up_logs(level: int) -> None:
-    """JSON on standard error; kopf and the clients are heard from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in ("kopf", "aiohttp", "asyncio", "kubernetes"):
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
-
-
-async def resync(cluster: Cluster, queue: WorkQueue[Key], health: Health, listed: asyncio.Event) -> None:
-    """Ring for every job now and every five minutes: it mends whatever event was lost."""
-    while True:
-        pause = RESYNC * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, keeps no secret
-        try:
-            for key in await cluster.list_jobs():
-                queue.add(key)
-            health.ready = True
-            listed.set()
-        except ClusterError as error:
-            log.warning("jobs could not be listed", extra={"error": str(error)})
-            pause = FIRST_RESYNC_AGAIN
-        await asyncio.sleep(pause)
+def build_leadership(settings: Settings, connection: Connection) -> Leadership:
+    """A candidate for the lease, or the only operator there is."""
+    lease = settings.lease
+    if lease is None:
+        return Alone()
+    terms = LeaseTerms(lease.namespace, lease.name, lease.identity, lease.seconds)
+    return Elector(connection, terms, Clocks(TICK, lambda: datetime.now(UTC), random.random))
 
 
 @asynccontextmanager
-async def running_queue(cluster: Cluster, settings: Settings, metrics: Metrics) -> AsyncIterator[WorkQueue[Key]]:
-    """The queue with its workers; at the end what is under way may finish."""
+async def open_reports(settings: Settings, connection: Connection) -> AsyncIterator[Reports]:
+    """Where live reports come from."""
+    if settings.reports_via is ReportsVia.API_PROXY:
+        yield ProxiedReports(connection)
+        return
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as session:
-        reconciler = Reconciler(
-            cluster, HttpReports(session), settings.core, lambda: datetime.now(UTC), metrics.observe_job
-        )
-        queue = WorkQueue(reconciler, random.random, observe=metrics.observe_pass)
-        queue.start()
-        metrics.watch_queue(lambda: queue.depth, lambda: queue.oldest)
-        try:
-            yield queue
-        finally:
-            await queue.drain(DRAIN)
+        yield HttpReports(session)
+
+
+@asynccontextmanager
+async def open_queue(
+    cluster: Cluster, reports: Reports, settings: Settings, metrics: Metrics
+) -> AsyncIterator[WorkQueue[Key]]:
+    """The queue, not started; at the end what is under way may finish."""
+    reconciler = Reconciler(cluster, reports, settings.core, lambda: datetime.now(UTC), metrics.observe_job)
+    queue = WorkQueue(reconciler, random.random, observe=metrics.observe_pass)
+    metrics.watch("rfdetr_operator_queue_depth", lambda: queue.depth)
+    metrics.watch("rfdetr_operator_queue_oldest_seconds", lambda: queue.oldest)
+    try:
+        yield queue
+    finally:
+        await queue.drain(DRAIN)
 
 
 def claim_signals(stop: asyncio.Event) -> None:
@@ -103,16 +95,10 @@ def claim_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def watch(
-    queue: WorkQueue[Key], connection: Connection, settings: Settings, stop: asyncio.Event, listed: asyncio.Event
-) -> None:
-    """Run kopf until a watcher fails or the task is cancelled.
-
-    kopf looks for the resource once, so it starts when jobs could be listed: the CRD is there and the API answers.
-    """
-    await listed.wait()
+async def watch(ring: Callable[[Key], None], connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
+    """Run kopf until a watcher fails or the task is cancelled."""
     registry = kopf.OperatorRegistry()
-    register(registry, queue.add, connection.read_credentials)
+    register(registry, ring, connection.read_credentials)
     ours = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry,
@@ -127,31 +113,75 @@ async def watch(
     await kopf.run_tasks(tasks, ignored=ours)
 
 
+class Service:
+    """What the loops share: who leads, and what happens when that changes."""
+
+    def __init__(self, queue: WorkQueue[Key], cluster: Cluster, metrics: Metrics) -> None:
+        self.resync = Resync(cluster, self._hear, random.random)
+        self.leads = asyncio.Event()
+        self._queue = queue
+        self._metrics = metrics
+
+    def gain(self) -> None:
+        """Lead, for the first time or again: whatever happened meanwhile is looked at."""
+        if not self.leads.is_set():
+            self._queue.start()
+            self.leads.set()
+        self.resync.hurry()
+
+    def _hear(self, jobs: frozenset[Key]) -> None:
+        self._metrics.keep_jobs(jobs)
+        if self.leads.is_set():
+            for key in jobs:
+                self._queue.add(key)
+
+    async def watch(self, connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
+        """The doorbell. kopf looks for the resource once, so it starts when jobs could be listed: the CRD is there, the API answers."""
+        await self.leads.wait()
+        await self.resync.listed.wait()
+        await watch(self._queue.add, connection, settings, stop)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> int:
     """Serve until told to stop; the exit code."""
     metrics = Metrics()
+    metrics.tell_build(read_version(), settings.revision)
     async with AsyncExitStack() as stack:
         connection = await connect(settings.kubeconfig, metrics.observe_call)
         stack.push_async_callback(connection.close)
-        cluster = KubernetesCluster(connection, settings.namespaces, settings.instance)
-        queue = await stack.enter_async_context(running_queue(cluster, settings, metrics))
-        health = Health(lambda: queue.oldest)
+        leadership = build_leadership(settings, connection)
+        metrics.watch("rfdetr_operator_leader", leadership.may_write)
+        stack.push_async_callback(leadership.release)
+        cluster = KubernetesCluster(Fenced(connection, leadership.may_write), settings.namespaces, settings.instance)
+        reports = await stack.enter_async_context(open_reports(settings, connection))
+        queue = await stack.enter_async_context(open_queue(cluster, reports, settings, metrics))
+        service = Service(queue, cluster, metrics)
+        health = Health(lambda: queue.oldest, service.resync.listed.is_set, TICK)
         runner = await serve(build_application(health, metrics), settings.http_port)
         stack.push_async_callback(runner.cleanup)
-        listed = asyncio.Event()
-        beside = asyncio.create_task(resync(cluster, queue, health, listed))
         # kopf cancels at its end every task that is younger than itself: everything else is older
-        stopped = asyncio.create_task(stop.wait())
-        watcher = asyncio.create_task(watch(queue, connection, settings, stop, listed))
+        beside = {
+            asyncio.create_task(stop.wait(), name="stop"),
+            asyncio.create_task(leadership.run(service.gain, health.expect("the lease", LEASE_BEAT)), name="lease"),
+            asyncio.create_task(service.resync.run(health.expect("the resync", 3 * PERIOD)), name="resync"),
+            asyncio.create_task(service.watch(connection, settings, stop), name="watch"),
+        }
         log.info("serving", extra={"namespaces": settings.namespaces or "all", "port": settings.http_port})
-        await asyncio.wait({watcher, stopped, beside}, return_when=asyncio.FIRST_COMPLETED)
-        failed = not stop.is_set()
-        for task in (watcher, beside, stopped):
+        done, _ = await asyncio.wait(beside, return_when=asyncio.FIRST_COMPLETED)
+        for task in beside:
             task.cancel()
-        results = await asyncio.gather(watcher, beside, return_exceptions=True)
-    if failed:
-        log.error("a watcher failed", extra={"errors": [f"{type(each).__name__}: {each}" for each in results]})
-    return 1 if failed else 0
+        await asyncio.gather(*beside, return_exceptions=True)
+    return report_end(done, stopped=stop.is_set())
+
+
+def report_end(done: set[asyncio.Task[Any]], *, stopped: bool) -> int:
+    """The exit code, and which loop ended by itself."""
+    if stopped:
+        return 0
+    for task in done:
+        error = task.exception()
+        log.error("ended by itself", extra={"loop": task.get_name(), "error": f"{type(error).__name__}: {error}"})
+    return 1
 
 
 async def run_until_signalled(settings: Settings) -> int:
@@ -168,6 +198,8 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"rfdetr-operator: {error}\n")
         return 64
+    if sys.argv[1:2] == ["selftest"]:
+        return run_selftest(settings, sys.argv[2:])
     set_up_logs(settings.log_level)
     with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(run_until_signalled(settings))

@@ -245,6 +245,11 @@ def test_the_operators_metrics_are_those_of_the_contract(tmp_path: Path) -> None
         _, text = await stage.get("/metrics")
         found = {line.split()[2].removesuffix("_total") for line in text.splitlines() if line.startswith("# TYPE")}
         assert {each.name.removesuffix("_total") for each in OPERATOR} == found
-        assert 'rfdetr_operator_jobs{phase="Running"} 1.0' in text.splitlines()
+        told = {
+            'rfdetr_jobs{namespace="team",phase="Running"} 1.0',
+            'rfdetr_job_status_condition{namespace="team",job_name="shelves",condition="Running",status="true"} 1.0',
+            "rfdetr_operator_leader 1.0",
+        }
+        assert told == told & set(text.splitlines())
 
     play(tmp_path, scene)

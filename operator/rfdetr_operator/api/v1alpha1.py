@@ -173,14 +173,41 @@ class Resume(ApiModel):
     )
 
 
+YEAR = 31_622_400  # seconds
+
+
 class RunPolicy(ApiModel):
-    """When the operator gives up."""
+    """When the operator gives up, and what is left of a job that ended."""
 
     max_restarts: int = Field(
         10,
         ge=0,
         le=100000,
         description="Failures of pods that are mended by a restart; preemptions do not count. Default: 10.",
+    )
+    active_deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=YEAR,
+        description="Seconds after its start, or after it was resumed from a suspension, in which the job must end; then it "
+        "fails. Default: no limit.",
+    )
+    startup_deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=YEAR,
+        description="Seconds in which every pod of an attempt must run; then the job fails and gives back what it holds. "
+        "Default: no limit.",
+    )
+    ttl_seconds_after_succeeded: int | None = Field(
+        None, ge=0, le=YEAR, description="Seconds after which a job that succeeded is deleted. Default: never."
+    )
+    ttl_seconds_after_failed: int | None = Field(
+        None, ge=0, le=YEAR, description="Seconds after which a job that failed is deleted. Default: never."
+    )
+    clean_pod_policy: Literal["Running", "All", "None"] = Field(
+        "Running",
+        description="Which pods are deleted when the job ends: those that still run, all of them, or none. Default: Running.",
     )
 
 
@@ -349,6 +376,7 @@ class Restarts(StatusModel):
 
     counted: int = Field(0, description="Pod failures, which spend runPolicy.maxRestarts.")
     preemptions: int = Field(0, description="Pods that were preempted, evicted or deleted; they spend nothing.")
+    node_losses: int = Field(0, description="Pods that were lost with their node; they spend nothing.")
     process: int = Field(0, description="Restarts of workers inside living pods.")
 
 
@@ -449,7 +477,10 @@ class Status(StatusModel):
         [], description="Uids of lost pods that are counted already and whose objects may still be there."
     )
     last_failure_time: Time | None = Field(None, description="When a pod last spent runPolicy.maxRestarts.")
+    resizes: int | None = Field(None, description="Attempts that began because the job was changed.")
     start_time: Time | None = Field(None, description="When the first attempt began.")
+    active_since: Time | None = Field(None, description="When the job began, or was last resumed from a suspension.")
+    attempt_time: Time | None = Field(None, description="When the attempt began.")
     completion_time: Time | None = Field(None, description="When the job ended.")
     batch_plan: BatchPlanStatus | None = Field(None, description="How one optimizer step is made of samples.")
     resolution: int | None = Field(None, description="Side of the square input in pixels that is trained with.")

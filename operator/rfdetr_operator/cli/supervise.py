@@ -22,7 +22,9 @@ from rfdetr_operator.shell.local_session import Session
 from rfdetr_operator.shell.reconcile import Reconciler
 from rfdetr_operator.shell.reports import HttpReports
 
-PACES = CoreSettings(progress_interval=timedelta(seconds=0.5), poll_interval=timedelta(seconds=1))
+PACES = CoreSettings(
+    progress_interval=timedelta(seconds=0.5), poll_interval=timedelta(seconds=1), node_lost=timedelta(0)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Reason(enum.StrEnum):
     WORKER_WAITING = "WorkerWaiting"
     ALL_RANKS_RUNNING = "AllRanksRunning"
     PREEMPTED = "Preempted"
+    NODE_LOST = "NodeLost"
     WORKER_FAILED = "WorkerFailed"
     SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
@@ -48,6 +49,8 @@ class Reason(enum.StrEnum):
     COMPLETED = "Completed"
     EARLY_STOPPED = "EarlyStopped"
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    STARTUP_DEADLINE_EXCEEDED = "StartupDeadlineExceeded"
     CONFIG_ERROR = "ConfigError"
     DATA_ERROR = "DataError"
     WORLD_SIZE_MISMATCH = "WorldSizeMismatch"
@@ -156,5 +159,5 @@ def build_notices(before: Status, after: Status) -> tuple[Notice, ...]:
 
 def _choose_type(condition: Condition, status: Status) -> Literal["Normal", "Warning"]:
     refused = condition.type == ACCEPTED and condition.status == "False"
-    bad = condition.reason in (Reason.WORKER_FAILED, Reason.NAME_CONFLICT, Reason.CREATE_REFUSED)
+    bad = condition.reason in (Reason.WORKER_FAILED, Reason.NODE_LOST, Reason.NAME_CONFLICT, Reason.CREATE_REFUSED)
     return "Warning" if refused or bad or status.phase == Phase.FAILED else "Normal"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rfdetr_contract.report import Outcome
 from rfdetr_operator.core.conditions import Phase, Reason, State, is_terminal
-from rfdetr_operator.core.context import Context, choose_living, next_status
+from rfdetr_operator.core.context import Context, build_delete, choose_living, next_status
 from rfdetr_operator.core.failures import Kind
-from rfdetr_operator.core.model import Notice, Plan
+from rfdetr_operator.core.model import Delete, Notice, Plan
 from rfdetr_operator.core.progress import build_result
 from rfdetr_operator.core.times import format_time
 
@@ -15,7 +15,17 @@ def plan_terminal(context: Context) -> Plan | None:
     """Terminal is terminal, whatever became of the children; what still runs is deleted, what ended is kept for its logs."""
     if not is_terminal(context.status, context.job.metadata.generation):
         return None
-    return Plan(context.status, delete=choose_living(context.observed.workers))
+    return Plan(context.status, delete=choose_cleaned(context))
+
+
+def choose_cleaned(context: Context) -> tuple[Delete, ...]:
+    """Deletes of the pods that a job that ended does not keep."""
+    workers, policy = context.observed.workers, context.job.spec.run_policy.clean_pod_policy
+    if policy == "None":
+        return ()
+    if policy == "All":
+        return tuple(build_delete(each) for each in workers if not each.terminating)
+    return choose_living(workers)
 
 
 def plan_success(context: Context) -> Plan | None:
@@ -62,4 +72,4 @@ def plan_failed(context: Context, reason: Reason, message: str, **updates: objec
     """The job has failed: told first, then what still runs is deleted."""
     state = State(Phase.FAILED, reason, message)
     status = next_status(context, state, completion_time=format_time(context.now), **updates)
-    return Plan(status, delete=choose_living(context.observed.workers))
+    return Plan(status, delete=choose_cleaned(context))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from rfdetr_operator.core.conditions import Phase, Reason, State
+from rfdetr_operator.api.v1alpha1 import Status, TrainingJob
+from rfdetr_operator.core.conditions import Phase, Reason, State, build_status
 from rfdetr_operator.core.context import Context, build_delete, keep_state, next_status
 from rfdetr_operator.core.failures import Kind
 from rfdetr_operator.core.manifests import build_claim, build_pod, build_service, choose_checkpoint_claim
@@ -56,8 +57,15 @@ def choose_creates(context: Context) -> tuple[Create, ...]:
     if context.missing:
         told = next((each.run_config for each in context.workers if each.run_config), "")
         told = told or build_run_config(job, job.status.attempt or 1).to_json()
-        found += [Create("Pod", build_pod(job, rank, told, context.settings)) for rank in context.missing]
+        avoid = context.observed.avoid
+        found += [Create("Pod", build_pod(job, rank, told, context.settings, avoid)) for rank in context.missing]
     return tuple(found)
+
+
+def refuse(job: TrainingJob, message: str, now: datetime) -> Status:
+    """The status of a job whose child the API server will not make, in the API server's own words."""
+    phase = Phase(job.status.phase or Phase.STARTING)
+    return build_status(job.status, State(phase, Reason.CREATE_REFUSED, message), job.metadata, now)
 
 
 def choose_state(context: Context) -> State:
@@ -73,6 +81,8 @@ def choose_state(context: Context) -> State:
         taken = ", ".join(context.observed.foreign)
         return State(phase, Reason.NAME_CONFLICT, f"waiting for names that belong to something else: {taken}")
     kept = keep_state(context.status, State(phase, reason, "pods are being made"))
+    if kept.reason is Reason.CREATE_REFUSED and context.missing:
+        return kept  # until nothing is missing: a wish that is refused again is no news
     if kept.reason in (Reason.NAME_CONFLICT, Reason.CREATE_REFUSED) or kept.phase is not phase:
         kept = State(phase, reason, "pods are being made")
     waiting = [each.worker for each in there if each.worker.waiting in PROBLEMS]

@@ -69,6 +69,9 @@ def plan_start(context: Context) -> Plan | None:
         selector=build_selector(context.job.metadata.name),
         restarts=context.restarts if context.status.restarts else Restarts(),
         start_time=context.status.start_time or format_time(context.now),
+        active_since=choose_active_since(context),
+        attempt_time=format_time(context.now),
+        resizes=choose_resizes(context),
         batch_plan=BatchPlanStatus(
             per_device=batch.per_device, accumulation=batch.accumulation, ranks=batch.ranks, effective=batch.effective
         ),
@@ -76,6 +79,18 @@ def plan_start(context: Context) -> Plan | None:
         world=WorldStatus(expected=config.topology.world_size),
     )
     return Plan(status, notices=_build_remarks(context, config), again=True)
+
+
+def choose_active_since(context: Context) -> str:
+    """A resize goes on with the same deadline; a job that was suspended begins anew."""
+    fresh = context.status.active_since is None or context.status.phase == Phase.SUSPENDED
+    return format_time(context.now) if fresh else context.status.active_since or format_time(context.now)
+
+
+def choose_resizes(context: Context) -> int | None:
+    """Counted when an attempt begins with something else than the one before."""
+    before = context.status.resizes
+    return (before or 0) + 1 if context.is_changed else before
 
 
 def _build_remarks(context: Context, config: RunConfig) -> tuple[Notice, ...]:

@@ -60,7 +60,7 @@ def build_service(job: TrainingJob) -> Manifest:
             "publishNotReadyAddresses": True,
             "selector": {names.LABEL_JOB: name, names.LABEL_JOB_UID: uid},
             "ports": [
-                {"name": "http", "port": names.HTTP_PORT},
+                {"name": "metrics", "port": names.HTTP_PORT},
                 {"name": "rendezvous", "port": names.RENDEZVOUS_PORT},
             ],
         },
@@ -180,7 +180,7 @@ def build_container(job: TrainingJob, rank: int, settings: CoreSettings) -> Mani
         "command": build_command(job, rank, settings),
         "env": build_environment(pod),
         "ports": [
-            {"name": "http", "containerPort": names.HTTP_PORT},
+            {"name": "metrics", "containerPort": names.HTTP_PORT},
             {"name": "rendezvous", "containerPort": names.RENDEZVOUS_PORT},
         ],
         "volumeMounts": build_mounts(pod),
@@ -191,13 +191,28 @@ def build_container(job: TrainingJob, rank: int, settings: CoreSettings) -> Mani
     }
 
 
-def build_placement(pod: Pod) -> Manifest:
+def build_affinity(pod: Pod, avoid: tuple[str, ...]) -> Manifest:
+    """The user's affinity; nodes that were just lost are taken last, since the scheduler may not know of it yet."""
+    if not avoid:
+        return pod.affinity
+    shun = {
+        "weight": 100,
+        "preference": {
+            "matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [name]} for name in avoid]
+        },
+    }
+    nodes = dict(pod.affinity.get("nodeAffinity") or {})
+    part = "preferredDuringSchedulingIgnoredDuringExecution"
+    return {**pod.affinity, "nodeAffinity": {**nodes, part: [*(nodes.get(part) or []), shun]}}
+
+
+def build_placement(pod: Pod, avoid: tuple[str, ...]) -> Manifest:
     """Where and as what the pod runs, as far as the user says."""
     wanted = {
         "imagePullSecrets": pod.image_pull_secrets,
         "nodeSelector": pod.node_selector,
         "tolerations": pod.tolerations,
-        "affinity": pod.affinity,
+        "affinity": build_affinity(pod, avoid),
         "priorityClassName": pod.priority_class_name,
         "schedulerName": pod.scheduler_name,
         "serviceAccountName": pod.service_account_name,
@@ -205,7 +220,9 @@ def build_placement(pod: Pod) -> Manifest:
     return {key: value for key, value in wanted.items() if value}
 
 
-def build_pod(job: TrainingJob, rank: int, run_config: str, settings: CoreSettings) -> Manifest:
+def build_pod(
+    job: TrainingJob, rank: int, run_config: str, settings: CoreSettings, avoid: tuple[str, ...] = ()
+) -> Manifest:
     """The pod of a node rank in the stored attempt; ``run_config`` is the attempt's, frozen."""
     meta, pod = job.metadata, job.spec.pod
     name = build_pod_name(meta.name, rank)
@@ -232,7 +249,7 @@ def build_pod(job: TrainingJob, rank: int, run_config: str, settings: CoreSettin
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": POD_SECURITY,
-            **build_placement(pod),
+            **build_placement(pod, avoid),
             "containers": [build_container(job, rank, settings)],
             "volumes": build_volumes(job),
         },

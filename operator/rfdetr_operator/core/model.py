@@ -39,6 +39,9 @@ class Worker:
     ip: str | None = None
     waiting: str = ""  # why the container waits, such as ImagePullBackOff
     run_config: str = ""  # what it was told, as its annotation says
+    created: datetime | None = None
+    scheduled: datetime | None = None
+    started: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,24 @@ class Claim:
 
     name: str
     access_modes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What is known of a node: ``silence`` is the time since its kubelet renewed its lease, None if that is unknown."""
+
+    name: str
+    exists: bool = True
+    ready: bool = True
+    silence: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A pod that does not answer: for how long, and whether it or another pod of the job was ever heard."""
+
+    lasted: timedelta
+    heard: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +80,9 @@ class Observed:
     foreign: tuple[str, ...] = ()  # names we need that belong to something else
     report: RunReport | None = None  # rank 0's live report; no decision needs it
     report_time: datetime | None = None
+    silent: dict[str, Silence] = field(default_factory=dict)  # by pod uid; looked for only when nothing moves
+    nodes: dict[str, NodeState] = field(default_factory=dict)  # those of the silent pods
+    avoid: tuple[str, ...] = ()  # nodes that were lost a short time ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +122,4 @@ class Plan:
     requeue_after: timedelta | None = None
     again: bool = False  # plan once more at once, on what the status write returned
     poll: bool = False  # nothing is to be done: rank 0's live report is worth a reading
+    remove: bool = False  # the job has outlived its time: delete it

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from rfdetr_contract import names
 from rfdetr_contract.report import RunReport
-from rfdetr_operator.core.model import Claim, Observed, PodPhase, Worker
+from rfdetr_operator.core.model import Claim, NodeState, Observed, PodPhase, Worker
 from rfdetr_operator.core.naming import build_service_name, read_node_rank
+from rfdetr_operator.core.times import read_time
 
 Body = dict[str, Any]
 
@@ -38,6 +40,14 @@ def is_owned(body: Body, uid: str) -> bool:
 def read_claim(name: str, body: Body) -> Claim:
     """A claim and its access modes."""
     return Claim(name=name, access_modes=tuple(body.get("spec", {}).get("accessModes") or ()))
+
+
+def read_node_state(name: str, node: Body, lease: Body, now: datetime) -> NodeState:
+    """A node by its own Ready condition and its kubelet's lease; without a lease nothing is said of its silence."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    ready = next((each.get("status") for each in conditions if each.get("type") == "Ready"), "Unknown")
+    renewed = read_time((lease.get("spec") or {}).get("renewTime"))
+    return NodeState(name, ready=ready == "True", silence=None if renewed is None else max(now - renewed, timedelta(0)))
 
 
 def read_report(text: str | None) -> RunReport | None:
@@ -74,6 +84,9 @@ def read_worker(pod: Body) -> Worker | None:
         ip=status.get("podIP"),
         waiting=waiting.get("reason", "") or _read_scheduling(status),
         run_config=annotations.get(names.ANNOTATION_RUN_CONFIG, ""),
+        created=read_time(meta.get("creationTimestamp")),
+        scheduled=_read_scheduled(status),
+        started=read_time((state.get("running") or ended).get("startedAt")),
     )
 
 
@@ -105,6 +118,13 @@ def _read_cause(status: Body, ended: Body) -> str:
             return str(condition.get("reason") or "DisruptionTarget")
     reason = ended.get("reason", "")
     return str(status.get("reason") or ("" if reason in ("Completed", "Error") else reason))
+
+
+def _read_scheduled(status: Body) -> datetime | None:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "True":
+            return read_time(condition.get("lastTransitionTime"))
+    return None
 
 
 def _read_scheduling(status: Body) -> str:

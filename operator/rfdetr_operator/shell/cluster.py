@@ -1,11 +1,11 @@
-"""The eight verbs by which the shell touches the world. ``kubernetes.py`` and ``local.py`` speak them."""
+"""The ten verbs by which the shell touches the world. ``kubernetes_cluster.py`` and ``local.py`` speak them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rfdetr_operator.core.model import Create, Delete, Notice
+from rfdetr_operator.core.model import Create, Delete, NodeState, Notice
 
 Body = dict[str, Any]
 
@@ -24,6 +24,10 @@ class Conflict(ClusterError):
 
 class NameTaken(ClusterError):
     """The name belongs to an object that is not this job's, or to one that is still going."""
+
+
+class NotLeading(Unavailable):
+    """Another operator may be serving the jobs: this one must not write."""
 
 
 class Refused(ClusterError):
@@ -76,6 +80,17 @@ class Cluster(Protocol):
 
     async def delete(self, key: Key, what: Delete) -> None:
         """Delete exactly that pod (by uid); one that is already gone is success."""
+
+    async def remove_job(self, key: Key, uid: str) -> None:
+        """Delete exactly that job; its children go with it. One that is already gone is success."""
+
+    async def read_node(self, name: str) -> NodeState | None:
+        """How a node stands; None when that may not be known.
+
+        Raises:
+            ClusterError: it could not be read this time.
+
+        """
 
     async def write_status(self, key: Key, resource_version: str, status: Body) -> Body:
         """Merge-patch the status; the job as stored now.

@@ -1,41 +1,29 @@
-"""The Cluster over a real API server: raw calls and plain dicts, a time-out on every call, errors in the shell's words."""
+"""Calls of a real API server: raw and with plain dicts, a time-out on every one, errors in the shell's words."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
 from rfdetr_contract import names
-from rfdetr_operator.core.model import Create, Delete, Notice
-from rfdetr_operator.core.naming import build_selector
-from rfdetr_operator.core.observed import is_owned
-from rfdetr_operator.shell.cluster import (
-    Body,
-    Children,
-    Conflict,
-    Key,
-    NamespaceEnding,
-    NameTaken,
-    Refused,
-    Unavailable,
-)
-from rfdetr_operator.shell.events import build_event, build_event_name, build_series
+from rfdetr_operator.shell.cluster import Body, Conflict, NamespaceEnding, NotLeading, Refused, Unavailable
+from rfdetr_operator.shell.streams import read_limited
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 POOL: Final = 32
-PAGE: Final = 500
+SIZE_LIMIT: Final = 256 * 1024 * 1024  # bytes: no list is longer, an endless answer is
 MERGE_PATCH: Final = "application/merge-patch+json"
-RESOURCES: Final = {"Pod": "pods", "Service": "services", "PersistentVolumeClaim": "persistentvolumeclaims"}
-JOBS: Final = f"/apis/{names.API_VERSION}"
-EVENTS: Final = "/apis/events.k8s.io/v1"
+WATCHED: Final = (
+    "pods", "services", "persistentvolumeclaims", names.PLURAL, "events", "nodes", "leases", "selfsubjectaccessreviews",
+)  # fmt: skip
 
+Query = tuple[tuple[str, str], ...]
 CallObserver = Callable[[str, str, str], None]
 
 
@@ -87,7 +75,7 @@ class Connection:
         )
 
     async def call(
-        self, method: str, path: str, body: Body | None = None, query: tuple[tuple[str, str], ...] = ()
+        self, method: str, path: str, body: Body | None = None, query: Query = (), *, limit: int = SIZE_LIMIT
     ) -> Answer:
         """One call, whatever the answer's status.
 
@@ -109,13 +97,54 @@ class Connection:
                 auth_settings=["BearerToken"],
             )
             response = await self._client.call_api(*request, _request_timeout=TIMEOUT)
-            raw = await response.response.read()
             code = str(response.status)
+            try:
+                raw = await read_limited(response.response.content, limit)
+            finally:
+                response.response.release()
+            if raw is None:
+                raise Unavailable(f"{method} {path}: the answer is longer than {limit} bytes")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__} {error}") from error
         finally:
             self._observe(method.lower(), read_resource(path), code)
         return Answer(response.status, read_body(raw))
+
+
+class Caller(Protocol):
+    """Whatever calls the API server."""
+
+    async def call(
+        self, method: str, path: str, body: Body | None = None, query: Query = (), *, limit: int = SIZE_LIMIT
+    ) -> Answer:
+        """One call, whatever the answer's status.
+
+        Raises:
+            Unavailable: there was no answer.
+
+        """
+
+
+class Fenced:
+    """Calls that change nothing pass; the others only as long as this operator leads, which is asked for each of them."""
+
+    def __init__(self, calls: Caller, may_write: Callable[[], bool]) -> None:
+        self._calls = calls
+        self._may_write = may_write
+
+    async def call(
+        self, method: str, path: str, body: Body | None = None, query: Query = (), *, limit: int = SIZE_LIMIT
+    ) -> Answer:
+        """One call.
+
+        Raises:
+            NotLeading: it would have changed something.
+            Unavailable: there was no answer.
+
+        """
+        if method != "GET" and not self._may_write():
+            raise NotLeading(f"{method} {path}: this operator does not lead")
+        return await self._calls.call(method, path, body, query, limit=limit)
 
 
 async def connect(kubeconfig: str | None, observe: CallObserver) -> Connection:
@@ -131,9 +160,11 @@ async def connect(kubeconfig: str | None, observe: CallObserver) -> Connection:
 def read_resource(path: str) -> str:
     """The resource of a path, for the metric: few values, no names."""
     parts = path.strip("/").split("/")
-    known = (*RESOURCES.values(), names.PLURAL, "events")
-    found = next((part for part in parts if part in known), "other")
-    return f"{found}/status" if parts[-1] == "status" else found
+    if "namespaces" in parts[:4]:  # what follows is the namespace's own name, whatever it is
+        parts = parts[parts.index("namespaces") + 2 :]
+    found = next((part for part in parts if part in WATCHED), "other")
+    last = next((part for part in ("status", "proxy") if part in parts[2:3]), "")
+    return f"{found}/{last}" if last else found
 
 
 def read_body(raw: bytes) -> Body:
@@ -166,119 +197,3 @@ def check(answer: Answer, what: str) -> Body:
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         raise NamespaceEnding(message)
     raise Refused(message)
-
-
-class KubernetesCluster:
-    """The eight verbs over the API server."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        namespaces: tuple[str, ...] = (),
-        instance: str = "rfdetr-operator",
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._connection = connection
-        self._namespaces = namespaces
-        self._instance = instance
-        self._clock = clock
-
-    async def list_jobs(self) -> tuple[Key, ...]:
-        """Every job that is served, page by page."""
-        found: list[Key] = []
-        for namespace in self._namespaces or ("",):
-            scope = f"/namespaces/{namespace}" if namespace else ""
-            found += await self._list_keys(f"{JOBS}{scope}/{names.PLURAL}")
-        return tuple(found)
-
-    async def _list_keys(self, path: str) -> list[Key]:
-        found: list[Key] = []
-        token = ""
-        while True:
-            query = (("limit", str(PAGE)), *((("continue", token),) if token else ()))
-            body = check(await self._connection.call("GET", path, query=query), "list jobs")
-            metas = [item["metadata"] for item in body.get("items", [])]
-            found += [Key(meta["namespace"], meta["name"]) for meta in metas]
-            token = body.get("metadata", {}).get("continue", "")
-            if not token:
-                return found
-
-    async def get_job(self, key: Key) -> Body | None:
-        """The job, or None when it is gone."""
-        return await self._get(f"{build_path(key)}/{names.PLURAL}/{key.name}")
-
-    async def list_children(self, key: Key, claims: tuple[str, ...]) -> Children:
-        """The job's pods and Services by label, and the claims of these names."""
-        core = f"/api/v1/namespaces/{key.namespace}"
-        query = (("labelSelector", build_selector(key.name)),)
-        pods = check(await self._connection.call("GET", f"{core}/pods", query=query), "list pods")
-        services = check(await self._connection.call("GET", f"{core}/services", query=query), "list services")
-        return Children(
-            pods=tuple(pods.get("items", [])),
-            services=tuple(services.get("items", [])),
-            claims={name: await self._get(f"{core}/persistentvolumeclaims/{name}") for name in claims},
-        )
-
-    async def create(self, key: Key, what: Create, owner_uid: str) -> None:
-        """Create a child; one that is already there and ours is success."""
-        path = f"/api/v1/namespaces/{key.namespace}/{RESOURCES[what.kind]}"
-        name = what.manifest["metadata"]["name"]
-        answer = await self._connection.call("POST", path, what.manifest)
-        if answer.status != 409:
-            check(answer, f"create {what.kind} {name}")
-            return
-        found = await self._get(f"{path}/{name}")
-        if found is None or found["metadata"].get("deletionTimestamp"):
-            raise Conflict(f"{what.kind} {name} is still being deleted")
-        if not is_ours(found, what, owner_uid):
-            raise NameTaken(f"{what.kind} {name} exists and belongs to something else")
-
-    async def delete(self, key: Key, what: Delete) -> None:
-        """Delete exactly that pod; one that is gone, or another one under its name, is success."""
-        body: Body = {"preconditions": {"uid": what.uid}, "propagationPolicy": "Background"}
-        if what.grace is not None:
-            body["gracePeriodSeconds"] = what.grace
-        path = f"/api/v1/namespaces/{key.namespace}/pods/{what.name}"
-        answer = await self._connection.call("DELETE", path, body)
-        if answer.status not in (404, 409):
-            check(answer, f"delete pod {what.name}")
-
-    async def write_status(self, key: Key, resource_version: str, status: Body) -> Body:
-        """Merge-patch the status; the resource version also protects a job made again under the same name."""
-        path = f"{build_path(key)}/{names.PLURAL}/{key.name}/status"
-        body = {"metadata": {"resourceVersion": resource_version}, "status": status}
-        answer = await self._connection.call("PATCH", path, body)
-        if answer.status == 404:
-            raise Conflict(f"{key} is gone")
-        return check(answer, f"write status of {key}")
-
-    async def emit(self, key: Key, uid: str, notice: Notice) -> None:
-        """Tell the user; the same notice again raises its count."""
-        path = f"{EVENTS}/namespaces/{key.namespace}/events"
-        now = self._clock()
-        answer = await self._connection.call("POST", path, build_event(key, uid, notice, now, self._instance))
-        if answer.status != 409:
-            check(answer, "create event")
-            return
-        named = f"{path}/{build_event_name(key, uid, notice)}"
-        said = await self._get(named)
-        if said is not None:
-            check(await self._connection.call("PATCH", named, build_series(said, now)), "count event")
-
-    async def _get(self, path: str) -> Body | None:
-        answer = await self._connection.call("GET", path)
-        return None if answer.status == 404 else check(answer, f"get {path}")
-
-
-def build_path(key: Key) -> str:
-    """The folder of a job's namespace in our group."""
-    return f"{JOBS}/namespaces/{key.namespace}"
-
-
-def is_ours(found: Body, what: Create, owner_uid: str) -> bool:
-    """Owned by the job; a claim that outlived an earlier job of this name is taken up again."""
-    if is_owned(found, owner_uid):
-        return True
-    labels, wanted = found["metadata"].get("labels") or {}, what.manifest["metadata"]["labels"]
-    retained = not found["metadata"].get("ownerReferences")
-    return what.kind == "PersistentVolumeClaim" and retained and labels.get(names.LABEL_JOB) == wanted[names.LABEL_JOB]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rfdetr_contract import names
-from rfdetr_operator.core.model import Create, Delete, Notice
+from rfdetr_operator.core.model import Create, Delete, NodeState, Notice
 from rfdetr_operator.shell.cluster import Body, Children, Conflict, Key, NameTaken, Refused
 from rfdetr_operator.shell.local_container import Argv, Place, Ports, Unsupported, build_container, interpreter_command
 from rfdetr_operator.shell.local_pods import LocalPod, stamp
@@ -158,6 +158,13 @@ class LocalCluster:
         if pod.ended.is_set():
             self._forget(pod)
         self.bell.set()
+
+    async def remove_job(self, key: Key, uid: str) -> None:
+        """The folders are the user's: ``rfdetrctl local clean`` removes them."""
+
+    async def read_node(self, name: str) -> NodeState | None:  # noqa: ARG002 - there is only one
+        """The only node is the one on which this runs: nothing is to be known of it."""
+        return None
 
     async def write_status(self, key: Key, resource_version: str, status: Body) -> Body:
         assert key == self._store.key

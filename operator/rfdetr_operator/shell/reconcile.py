@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from rfdetr_operator.api.v1alpha1 import Status, TrainingJob, parse_job
+from rfdetr_operator.api.v1alpha1 import Metadata, Status, TrainingJob, parse_job
 from rfdetr_operator.core.admission import choose_claims, plan_unreadable
 from rfdetr_operator.core.changes import Change, build_patch, choose_change, dump_status
 from rfdetr_operator.core.conditions import Reason
-from rfdetr_operator.core.model import Create, Notice, Observed, Plan, PodPhase, Worker
+from rfdetr_operator.core.gang import refuse
+from rfdetr_operator.core.job_view import JobView, build_view, keep_progress_time
+from rfdetr_operator.core.model import Create, Notice, Observed, Plan
 from rfdetr_operator.core.observed import observe
 from rfdetr_operator.core.plan import plan
 from rfdetr_operator.core.settings import CoreSettings
 from rfdetr_operator.shell.cluster import Cluster, ClusterError, Key, NamespaceEnding, NameTaken, Refused
+from rfdetr_operator.shell.lookout import Lookout
 from rfdetr_operator.shell.reports import Reports
 
 log = logging.getLogger(__name__)
 
-JobObserver = Callable[[Key, Status | None, Status | None], None]
+JobObserver = Callable[[Key, "Seen | None"], None]
 LONGEST_CHAIN: Final = 4  # plans in one pass: a chain is a raised attempt and what follows from it
 NAME_RETRY: Final = timedelta(seconds=2)
 REFUSED_RETRY: Final = timedelta(seconds=60)  # a quota may be raised, a webhook mended
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a pass saw of a job: its status as it was stored and as it is now, and what metrics are told of it."""
+
+    time: datetime
+    stored: Status
+    status: Status
+    view: JobView
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One reading of a job; ``job`` None: its spec is not one of this version."""
+
+    body: dict[str, Any]
+    job: TrainingJob | None
+    stored: Status
+    observed: Observed = field(default_factory=Observed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +60,16 @@ class Executed:
     requeue_after: timedelta | None
 
 
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a child was not made: when to try again, None for never, and what the status says of it, if anything."""
+
+    retry: timedelta | None
+    message: str = ""
+
+
 class Reconciler:
-    """Reconciles jobs by key; its only memory is when it last wrote a job's status, which paces progress."""
+    """Reconciles jobs by key. It remembers when it last wrote a job's status, which paces progress, and who was silent."""
 
     def __init__(
         self,
@@ -49,10 +80,10 @@ class Reconciler:
         observe: JobObserver | None = None,
     ) -> None:
         self._cluster = cluster
-        self._reports = reports
+        self._lookout = Lookout(cluster, reports, settings, clock)
         self._settings = settings
         self._clock = clock
-        self._observe: JobObserver = observe or (lambda _key, _before, _after: None)
+        self._observe: JobObserver = observe or (lambda _key, _seen: None)
         self._written: dict[Key, datetime] = {}
 
     async def __call__(self, key: Key) -> timedelta | None:
@@ -60,48 +91,46 @@ class Reconciler:
         body = await self._cluster.get_job(key)
         if body is None:
             self._written.pop(key, None)
-            self._observe(key, None, None)
+            self._lookout.forget(key)
+            self._observe(key, None)
             return None
         try:
             job = parse_job(body)
         except ValidationError as error:
             refused = plan_unreadable(body, error, self._clock())
-            return (
-                await self._execute(key, body, Status.model_validate(body.get("status") or {}), refused)
-            ).requeue_after
+            moment = Moment(body, None, Status.model_validate(body.get("status") or {}))
+            return (await self._execute(key, moment, refused)).requeue_after
         return await self._reconcile(key, body, job)
 
     async def _reconcile(self, key: Key, body: dict[str, Any], job: TrainingJob) -> timedelta | None:
         children = await self._cluster.list_children(key, choose_claims(job))
         observed = observe(key.name, job.metadata.uid, children.pods, children.services, children.claims)
+        observed = replace(observed, avoid=self._lookout.choose_avoided())
         for _ in range(LONGEST_CHAIN):
             step = plan(job, observed, self._clock(), self._settings)
             if step.poll and choose_change(job.status, step.status) is not Change.HARD:
-                step = await self._plan_with_report(key, job, observed, step)
-            done = await self._execute(key, body, job.status, step)
+                observed = await self._lookout.look(key, observed)
+                step = plan(job, observed, self._clock(), self._settings)
+            done = await self._execute(key, Moment(body, job, job.status, observed), step)
             if not step.again:
                 return done.requeue_after
             body = done.body
             job = parse_job(body)
         return timedelta(0)
 
-    async def _plan_with_report(self, key: Key, job: TrainingJob, observed: Observed, step: Plan) -> Plan:
-        first = choose_speaker(observed)
-        report = await self._reports.read(key, first) if first else None
-        if report is None:
-            return step
-        heard = replace(observed, report=report, report_time=self._clock())
-        return plan(job, heard, self._clock(), self._settings)
-
-    async def _execute(self, key: Key, body: dict[str, Any], before: Status, step: Plan) -> Executed:
-        body, wait = await self._write(key, body, before, step.status)
-        self._observe(key, before, step.status)
+    async def _execute(self, key: Key, moment: Moment, step: Plan) -> Executed:
+        body, wait = await self._write(key, moment.body, moment.stored, step.status)
+        self._tell(key, moment, step.status)
         uid = body["metadata"]["uid"]
         for delete in step.delete:
             await self._cluster.delete(key, delete)
+        if step.remove:
+            log.info("removed: it has outlived its time", extra={"job": str(key)})
+            await self._cluster.remove_job(key, uid)
         for create in step.create:
             if (refused := await self._create(key, create, uid)) is not None:
-                return Executed(body, refused)
+                due = [each for each in (step.requeue_after, refused.retry) if each is not None]
+                return Executed(await self._say_refused(key, body, refused), min(due, default=None))
         for notice in step.notices:
             await self._emit(key, uid, notice)
         due = [each for each in (step.requeue_after, wait) if each is not None]
@@ -123,20 +152,35 @@ class Reconciler:
         log.info("status written", extra={"job": str(key), "phase": after.phase, "urgency": str(change)})
         return stored, None
 
-    async def _create(self, key: Key, create: Create, uid: str) -> timedelta | None:
+    def _tell(self, key: Key, moment: Moment, status: Status) -> None:
+        metadata = moment.job.metadata if moment.job else Metadata.model_validate(moment.body["metadata"])
+        spec = moment.job.spec if moment.job else None
+        told = build_view(metadata, spec, keep_progress_time(moment.stored, status), moment.observed.workers)
+        self._observe(key, Seen(self._clock(), moment.stored, status, told))
+
+    async def _say_refused(self, key: Key, body: dict[str, Any], why: Obstacle) -> dict[str, Any]:
+        """A refusal of the API server stands in the status, as long as it lasts."""
+        if not why.message:
+            return body
+        job = parse_job(body)
+        stored, _ = await self._write(key, body, job.status, refuse(job, why.message, self._clock()))
+        return stored
+
+    async def _create(self, key: Key, create: Create, uid: str) -> Obstacle | None:
         name = create.manifest["metadata"]["name"]
         try:
             await self._cluster.create(key, create, uid)
         except NameTaken as taken:
             await self._emit(key, uid, Notice("Warning", Reason.NAME_CONFLICT, f"{create.kind} {name}: {taken}"))
-            return NAME_RETRY
+            return Obstacle(NAME_RETRY)
         except NamespaceEnding:
             log.info("the namespace is being deleted", extra={"job": str(key)})
-            return None
+            return Obstacle(None)
         except Refused as refused:
             log.warning("create refused", extra={"job": str(key), "object": name, "error": str(refused)})
-            await self._emit(key, uid, Notice("Warning", Reason.CREATE_REFUSED, f"{create.kind} {name}: {refused}"))
-            return REFUSED_RETRY
+            said = f"{create.kind} {name}: {refused}"
+            await self._emit(key, uid, Notice("Warning", Reason.CREATE_REFUSED, said))
+            return Obstacle(REFUSED_RETRY, said)
         log.info("created", extra={"job": str(key), "object": name})
         return None
 
@@ -146,15 +190,3 @@ class Reconciler:
             await self._cluster.emit(key, uid, notice)
         except ClusterError as error:
             log.warning("event not told", extra={"job": str(key), "reason": notice.reason, "error": str(error)})
-
-
-def choose_speaker(observed: Observed) -> Worker | None:
-    """Rank 0 while it runs."""
-    return next(
-        (
-            each
-            for each in observed.workers
-            if each.node_rank == 0 and each.phase is PodPhase.RUNNING and not each.terminating
-        ),
-        None,
-    )

@@ -12,6 +12,7 @@ from rfdetr_contract.names import HTTP_PORT
 from rfdetr_contract.report import RunReport
 from rfdetr_operator.core.model import Worker
 from rfdetr_operator.shell.cluster import Key
+from rfdetr_operator.shell.streams import read_limited
 
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 SIZE_LIMIT = 64 * 1024  # bytes
@@ -45,16 +46,6 @@ class HttpReports:
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError):
             return None
         return parse_report(text)
-
-
-async def read_limited(stream: aiohttp.StreamReader, limit: int) -> bytes | None:
-    """The whole body, or None when it is longer than ``limit`` bytes."""
-    found = bytearray()
-    async for chunk in stream.iter_chunked(8192):
-        found += chunk
-        if len(found) > limit:
-            return None
-    return bytes(found)
 
 
 def parse_report(text: bytes | None) -> RunReport | None:

@@ -11,7 +11,8 @@ from fake_cluster import make_claim_body
 from rfdetr_operator.core.manifests import build_claim, build_service
 from rfdetr_operator.core.model import Create
 from rfdetr_operator.shell.cluster import ClusterError, Conflict, NamespaceEnding, Refused, Unavailable
-from rfdetr_operator.shell.kubernetes import Answer, check, is_ours, read_body, read_resource
+from rfdetr_operator.shell.kubernetes import Answer, check, read_body, read_resource
+from rfdetr_operator.shell.kubernetes_cluster import is_ours
 
 ENDING = {"message": "no", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
 
