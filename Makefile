@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
 
-.PHONY: help demo test test-cluster check format lint types imports unit crds dashboards locks bench clean
+.PHONY: help demo test test-cluster check format lint types imports unit crds dashboards locks bench clean chart-docs install-yaml
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ format: $(STAMP) ## Format and mend what ruff can mend
 
 types: $(STAMP)
 	@$(BIN)/mypy
-	@MYPYPATH=operator:trainer_image:tests $(BIN)/mypy tests/unit tests/integration tests/local tests/cluster benchmarks examples
+	@MYPYPATH=operator:trainer_image:tests $(BIN)/mypy tests/unit tests/integration tests/local tests/cluster tests/charts benchmarks examples tools/chart
 
 imports: $(STAMP)
 	@PYTHONPATH=operator:trainer_image $(BIN)/lint-imports --no-cache
@@ -53,8 +53,16 @@ imports: $(STAMP)
 unit: $(STAMP)
 	@$(BIN)/python -m pytest tests/unit -q
 
-crds: $(STAMP) ## Write crds/ from the models
+crds: $(STAMP) ## Write crds/ from the models, and what is made from it
 	@$(BIN)/python -m rfdetr_operator.api.crd crds
+	@cp crds/*.yaml charts/rfdetr-operator/files/crds/
+	@$(BIN)/python -m tools.chart install
+
+chart-docs: $(STAMP) ## Write the tables of the chart's values
+	@$(BIN)/python -m tools.chart docs
+
+install-yaml: $(STAMP) ## Write charts/install.yaml from the chart
+	@$(BIN)/python -m tools.chart install
 
 dashboards: $(STAMP) ## Write the chart's Grafana dashboards
 	@$(BIN)/python -m tools.dashboards charts/rfdetr-operator/files/dashboards
