@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.names import is_reserved_env
-from rfdetr_contract.run import DatasetRun, JobRef, ModelRun, RunConfig, Topology, TrainingRun
+from rfdetr_contract.run import DatasetRun, JobRef, LimitsRun, ModelRun, RunConfig, Topology, TrainingRun
 
 
 def make_run() -> RunConfig:
@@ -77,3 +77,9 @@ def test_the_hash_follows_the_content() -> None:
 def test_reserved_names_of_the_environment(name: str, reserved: bool) -> None:
     """Torchrun's and our own names are not the user's."""
     assert reserved == is_reserved_env(name)
+
+
+def test_a_launcher_that_may_take_as_long_as_its_pod_lives_is_refused() -> None:
+    """It would be killed before its report."""
+    with pytest.raises(ValidationError, match="stop_seconds=120 must be below grace_seconds=120: the pod is killed"):
+        LimitsRun(stop_seconds=120, grace_seconds=120)

@@ -24,7 +24,7 @@ from rfdetr_trainer.launch.node import (
     ZygoteLost,
     advance,
 )
-from rfdetr_trainer.launch.wire import Died, Done, End, Idle, Leaving, Preempted, Round, Stop
+from rfdetr_trainer.launch.wire import Died, Done, End, Idle, Leaving, Preempted, Round, Stop, Unfit
 
 ROUND = Round(generation=1, store_port=4000, resume=None)
 KILL, TERM = SignalWorkers(signal.SIGKILL), SignalWorkers(signal.SIGTERM)
@@ -149,3 +149,11 @@ def test_a_dead_fork_server_is_told_as_a_death_and_the_node_is_idle_when_the_nex
     words = "the fork server was killed, and its workers with it"
     assert (Tell(DEATH.model_copy(update={"message": words})),) == commands
     assert (Tell(Idle()),) == advance(state, Warmed())[1]
+
+
+def test_a_node_that_may_not_train_says_so_and_ends_with_the_others() -> None:
+    """It is idle at no time, whether it was connected before or after its judgement."""
+    unfit = Unfit(report=RunReport(outcome=Outcome.FAILED, reason=FailureReason.DATA_ERROR))
+
+    assert [(Tell(unfit),), (Tell(unfit),)] == [play(Connected(), unfit)[1], play(unfit, Connected())[1]]
+    assert (Finish(unfit.report),) == play(Connected(), unfit, End(report=unfit.report))[1]

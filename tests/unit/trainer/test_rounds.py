@@ -27,7 +27,7 @@ from rfdetr_trainer.launch.rounds_model import (
     State,
     StopAll,
 )
-from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempted, Round
+from rfdetr_trainer.launch.wire import Died, Done, Hello, Idle, Leaving, Preempted, Round, Unfit
 from rfdetr_trainer.resume import Resume
 
 SPEC = Spec(nodes=2, nproc=1, config_hash="h", same_failure_limit=3)
@@ -254,3 +254,11 @@ def test_a_death_of_an_older_round_is_no_news() -> None:
     state = run_round(2)
 
     assert (state, ()) == advance(state, From(1, make_death(generation=1)))
+
+
+def test_a_node_that_may_not_train_ends_the_run_for_all() -> None:
+    """The others would wait for it for ever."""
+    report = RunReport(outcome=Outcome.FAILED, reason=FailureReason.DATA_ERROR, message="image 7 is missing")
+    state, commands = play(State(SPEC), From(0, make_hello(0)), From(1, make_hello(1)), From(1, Unfit(report=report)))
+
+    assert (Phase.ENDED, (EndAll(report),)) == (state.phase, commands)

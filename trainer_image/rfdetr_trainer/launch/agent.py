@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import signal
-import socket
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -16,7 +15,7 @@ from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.launch import node
 from rfdetr_trainer.launch.board import Board
-from rfdetr_trainer.launch.channel import Channel, connect
+from rfdetr_trainer.launch.channel import RETRY_SECONDS, Channel, connect, wait_for_name
 from rfdetr_trainer.launch.crew import Crew
 from rfdetr_trainer.launch.flags import Flags, build_flags, check_world
 from rfdetr_trainer.launch.forkserver import ForkServer
@@ -44,7 +43,6 @@ from rfdetr_trainer.launch.wire import (
 from rfdetr_trainer.manifest import RunFolder, build_model_line
 from rfdetr_trainer.resume import Digests
 
-RETRY_SECONDS = 0.25
 RESULT_EVERY = 8  # tries to connect between two looks at the result
 LOG_SECONDS = 5.0
 UNFIT_SECONDS = 3.0  # for telling the others that this node cannot take part
@@ -285,18 +283,3 @@ class Agent:
             pod_uid=self._settings.pod_uid,
             step=self._step,
         )
-
-
-async def wait_for_name(name: str) -> None:
-    """Return once the name has an address: the records of a headless Service may lag behind its pods."""
-    tries = 0
-    while True:
-        try:
-            await in_thread(lambda: socket.getaddrinfo(name, None))
-        except OSError as error:
-            if tries == 0:
-                say(f"waiting for the name {name} ({error})")
-            tries += 1
-            await asyncio.sleep(RETRY_SECONDS)
-        else:
-            return

@@ -10,11 +10,13 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from rfdetr_trainer.launch.logs import say
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import FromLeader, FromMember, Ping
 
 Incoming = TypeVar("Incoming")
 BEAT_SECONDS = 1.0
+RETRY_SECONDS = 0.25
 LINE_LIMIT = 1 << 18
 
 
@@ -82,3 +84,18 @@ async def connect(
         except (OSError, TimeoutError) as refused:
             error = OSError(str(refused))
     raise error
+
+
+async def wait_for_name(name: str) -> None:
+    """Return once the name has an address: the records of a headless Service may lag behind its pods."""
+    tries = 0
+    while True:
+        try:
+            await in_thread(lambda: socket.getaddrinfo(name, None))
+        except OSError as error:
+            if tries == 0:
+                say(f"waiting for the name {name} ({error})")
+            tries += 1
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
