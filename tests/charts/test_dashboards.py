@@ -9,6 +9,7 @@ from pathlib import Path
 import promql_parser
 import pytest
 
+from charts.chart_rules import find_objects
 from promql import GRAFANA, KNOWN, Json, fill, find_strangers, read_expressions, read_panels, read_selectors
 from tools.dashboards.__main__ import BOARDS, render
 
@@ -23,6 +24,13 @@ def test_the_shipped_files_are_what_the_builder_writes() -> None:
     wanted = {name: render(board) for name, board in BOARDS.items()}
 
     assert wanted == {path.stem: path.read_text() for path in FOLDER.glob("*.json")}
+
+
+def test_the_chart_brings_each_of_them_to_grafanas_sidecar() -> None:
+    """A ConfigMap a board, in a form that is still the same JSON."""
+    brought = [json.loads(text) for each in find_objects("ConfigMap") for text in each.get("data", {}).values()]
+
+    assert sorted(SHIPPED.values(), key=lambda board: board["uid"]) == sorted(brought, key=lambda board: board["uid"])
 
 
 @each_board
