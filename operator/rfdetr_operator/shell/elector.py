@@ -105,7 +105,7 @@ class Elector:
             before = self.may_write()
             try:
                 async with asyncio.timeout(self._terms.seconds / 3):
-                    await self._try()
+                    await self.compete()
             except (ClusterError, TimeoutError) as error:
                 log.warning("the lease was not reached", extra={"error": f"{type(error).__name__}: {error}"})
             beat()
@@ -132,8 +132,13 @@ class Elector:
         third = self._terms.seconds / 3
         return third if self.may_write() else min(third, LONGEST_PAUSE) * (0.8 + 0.4 * self._clocks.chance())
 
-    async def _try(self) -> None:
-        """Renew what is ours; otherwise look, and take what is free."""
+    async def compete(self) -> None:
+        """One try: renew what is ours; otherwise look, and take what is free.
+
+        Raises:
+            ClusterError: the API server did not answer, or says no.
+
+        """
         began = self._clocks.tick()
         if self._lease is not None:
             answer = await self._put(self._build(self._lease))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import pytest
 
 from rfdetr_operator.core.settings import CoreSettings
-from rfdetr_operator.shell.settings import Settings, SettingsError, read_settings
+from rfdetr_operator.shell.settings import LeaseSettings, ReportsVia, Settings, SettingsError, read_settings
 
 IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 
@@ -28,15 +29,25 @@ def test_every_setting_has_its_key() -> None:
         "RFDETR_LOG_LEVEL": "debug",
         "RFDETR_KUBECONFIG": "/file",
         "POD_NAME": "operator-0",
+        "POD_NAMESPACE": "system",
+        "RFDETR_LEADER_ELECTION": "true",
+        "RFDETR_LEASE_NAME": "ours",
+        "RFDETR_LEASE_SECONDS": "15",
+        "RFDETR_REPORTS_VIA": "apiProxy",
+        "RFDETR_NODE_LOST_SECONDS": "0",
+        "RFDETR_REVISION": "abc",
     }
 
     assert Settings(
-        core=CoreSettings(image="trainer:1", cluster_domain="cluster.local"),
+        core=CoreSettings(image="trainer:1", cluster_domain="cluster.local", node_lost=timedelta(0)),
         namespaces=("a", "b"),
         http_port=9090,
         log_level=logging.DEBUG,
         kubeconfig="/file",
         instance="operator-0",
+        lease=LeaseSettings(namespace="system", identity="operator-0", name="ours", seconds=15),
+        reports_via=ReportsVia.API_PROXY,
+        revision="abc",
     ) == read_settings(environ)
 
 
@@ -59,6 +70,14 @@ def test_an_explicit_file_beats_the_service_account(environ: dict[str, str], nam
         ("RFDETR_HTTP_PORT", "http", "RFDETR_HTTP_PORT is 'http'; allowed: a port from 1 to 65535"),
         ("RFDETR_HTTP_PORT", "70000", "RFDETR_HTTP_PORT is '70000'; allowed: a port from 1 to 65535"),
         ("RFDETR_LOG_LEVEL", "LOUD", "RFDETR_LOG_LEVEL is 'LOUD'; allowed: DEBUG, INFO, WARNING, ERROR"),
+        ("RFDETR_LEADER_ELECTION", "yes", "RFDETR_LEADER_ELECTION is 'yes'; allowed: true, false"),
+        (
+            "RFDETR_LEADER_ELECTION",
+            "true",
+            "RFDETR_LEASE_NAMESPACE is not set, nor is POD_NAMESPACE; allowed: a namespace",
+        ),
+        ("RFDETR_REPORTS_VIA", "pod", "RFDETR_REPORTS_VIA is 'pod'; allowed: podIP, apiProxy"),
+        ("RFDETR_NODE_LOST_SECONDS", "-1", "RFDETR_NODE_LOST_SECONDS is '-1'; allowed: an integer from 0 to 3600"),
     ],
 )
 def test_a_wrong_value_is_refused_with_one_sentence(key: str, value: str, sentence: str) -> None:
