@@ -45,7 +45,7 @@ format: $(STAMP) ## Format and mend what ruff can mend
 
 types: $(STAMP)
 	@$(BIN)/mypy
-	@MYPYPATH=operator:trainer_image:tests $(BIN)/mypy tests/unit tests/integration tests/local tests/cluster tests/charts benchmarks examples tools/chart
+	@MYPYPATH=operator:trainer_image:tests $(BIN)/mypy tests/unit tests/integration tests/local tests/cluster tests/charts benchmarks examples tools/chart tools/docs tests/docs
 
 imports: $(STAMP)
 	@PYTHONPATH=operator:trainer_image $(BIN)/lint-imports --no-cache
@@ -57,6 +57,13 @@ crds: $(STAMP) ## Write crds/ from the models, and what is made from it
 	@$(BIN)/python -m rfdetr_operator.api.crd crds
 	@cp crds/*.yaml charts/rfdetr-operator/files/crds/
 	@$(BIN)/python -m tools.chart install
+
+docs-reference: $(STAMP) chart-docs ## Write the reference pages of the site: API, metrics, chart values
+	@$(BIN)/python -m tools.docs.api > docs/reference/api.md
+	@$(BIN)/python -m tools.docs.metrics > docs/reference/metrics.md
+
+site: $(STAMP) ## Build the documentation into build/site
+	@$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
 
 chart-docs: $(STAMP) ## Write the tables of the chart's values
 	@$(BIN)/python -m tools.chart docs
