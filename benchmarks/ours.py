@@ -7,17 +7,19 @@ import json
 import socket
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import workload
-from benchmarks.processes import Program, choose_tree, read_parents, running
+from benchmarks.processes import Program, running
+from benchmarks.recovery import Side, Watch
 from rfdetr_contract import names
 from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.report import RunReport
 from rfdetr_contract.run import CheckpointRun, DatasetRun, JobRef, ModelRun, RunConfig, Topology, TrainingRun
+from rfdetr_trainer.manifest import RunFolder
 
 JOB = JobRef(namespace="benchmarks", name="run", uid="0f6b1c0e-0000-4000-8000-000000000001")
 
@@ -76,6 +78,7 @@ class Node:
     output: Path
     master_port: int
     http_port: int
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def build_command(self) -> list[str]:
         return [
@@ -99,6 +102,7 @@ class Node:
                 names.ENV_TERMINATION_LOG: str(self.folder / "termination-log"),
                 names.ENV_POD_NAME: f"{self.run.job.name}-{self.rank}",
                 names.ENV_POD_UID: f"{self.run.job.name}-{self.rank}-{incarnation}",
+                **self.env,
             }
         )
 
@@ -120,57 +124,21 @@ class Node:
         return None
 
 
-def build_nodes(run: RunConfig, dataset: Path, folder: Path) -> tuple[Node, ...]:
+def build_nodes(run: RunConfig, dataset: Path, folder: Path, env: Mapping[str, str]) -> tuple[Node, ...]:
     """The world's nodes below ``folder``, with ports of their own; ``dataset`` is a folder of the data root."""
     master, *http = choose_ports(run.topology.nodes + 1)
     return tuple(
-        Node(run, rank, folder / f"pod-{rank}", dataset.parent, folder / "output", master, port)
+        Node(run, rank, folder / f"pod-{rank}", dataset.parent, folder / "output", master, port, env)
         for rank, port in enumerate(http)
     )
 
 
-def is_ready(report: RunReport) -> bool:
-    """The round has a checkpoint of its own and trained at least two steps beyond it: a loss costs something."""
-    progress = report.progress
-    if progress is None or progress.checkpoint is None:
-        return False
-    saved = progress.checkpoint.step
-    return saved > (report.resumed_step or 0) and progress.step >= saved + 2
+def read_saved(output: Path) -> float | None:
+    """When the newest checkpoint of ours became visible: its manifest is the last to come."""
+    folder = RunFolder(output / names.output_path(JOB.namespace, JOB.name, JOB.uid)).checkpoints
+    return max((file.stat().st_mtime for file in folder.glob("*.json")), default=None)
 
 
-def has_stepped(before: RunReport, now: RunReport) -> bool:
-    """A newer round has finished a step: its progress is news, and beyond the step that it resumed from."""
-    if now.generation <= before.generation or now.progress is None or now.progress == before.progress:
-        return False
-    return now.progress.step > (now.resumed_step or 0)
-
-
-def wait_ready(program: Program, node: Node, after: int = 0) -> RunReport:
-    """The report of a round newer than ``after`` that is ready to be hurt."""
-
-    def read() -> RunReport | None:
-        report = node.read_report()
-        return report if report is not None and report.generation > after and is_ready(report) else None
-
-    return program.wait_for("a round with a checkpoint", read, seconds=120)
-
-
-def wait_stepped(program: Program, node: Node, before: RunReport) -> RunReport:
-    def read() -> RunReport | None:
-        report = node.read_report()
-        return report if report is not None and has_stepped(before, report) else None
-
-    return program.wait_for("the next optimizer step", read, seconds=120)
-
-
-def choose_workers(launcher: int) -> tuple[int, ...]:
-    """The training processes below a launcher: the last generation of its descent."""
-    parents = read_parents()
-    tree = choose_tree(launcher, parents)
-    zygotes = {child for child in tree if parents.get(child) == launcher}
-    return tuple(pid for pid in tree if parents.get(pid) in zygotes)
-
-
-def find_rounds(before: RunReport, now: RunReport) -> int:
-    """Rounds that a recovery took; one is the first attempt."""
-    return now.generation - before.generation
+def build_side(program: Program, node: Node, watch: Watch) -> Side:
+    """How a benchmark looks at a training of ours."""
+    return Side("ours", program, watch, lambda: read_saved(node.output))

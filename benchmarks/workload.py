@@ -48,13 +48,18 @@ TRAINING: Final[dict[str, Any]] = {
 }
 
 
+def build_path(*more: Path) -> str:
+    """PYTHONPATH with the repository's packages, and some folders more."""
+    ours = (REPOSITORY / "operator", REPOSITORY / "trainer_image", REPOSITORY / "tests", REPOSITORY)
+    return os.pathsep.join(str(path) for path in (*ours, *more))
+
+
 def build_env(**more: str) -> dict[str, str]:
     """The environment of this machine with the repository's packages, one thread a process and gloo on the loopback."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    paths = [str(REPOSITORY / "operator"), str(REPOSITORY / "trainer_image"), str(REPOSITORY)]
     return {
         **inherited,
-        "PYTHONPATH": ":".join(paths),
+        "PYTHONPATH": build_path(),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",
         "OMP_NUM_THREADS": "1",

@@ -1,15 +1,11 @@
 """RF-DETR under stock torchrun: its Lightning primitives, Lightning's own ModelCheckpoint every few steps, and a resume
-from the file that this leaves. `torchrun ... stock_torchrun.py DATA OUT` appends a line to OUT/marks.jsonl for every
-finished optimizer step and every finished checkpoint of each rank.
+from the file that this leaves: `torchrun ... stock_torchrun.py DATA OUT`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +50,11 @@ def build_configs(data: Path, out: Path) -> tuple[Any, Any]:
     return model, training
 
 
-class Marks(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
-    """One line a finished step; a checkpoint that became visible since the last step is named with it."""
-
-    def __init__(self, out: Path, checkpoint: Path) -> None:
-        self._file = out / "marks.jsonl"
-        self._checkpoint = checkpoint
+class Mortal(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
+    """torchrun ends the survivors of a crash by SIGTERM, which Lightning's handler would only take note of."""
 
     def on_train_start(self, *_: object) -> None:
-        # torchrun ends the survivors of a crash by SIGTERM, which Lightning's handler would only take note of.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        saved = self._checkpoint.stat().st_mtime if self._checkpoint.exists() else None
-        mark = {"time": time.time(), "pid": os.getpid(), "rank": trainer.global_rank, "step": trainer.global_step}
-        with self._file.open("a") as file:
-            file.write(json.dumps({**mark, "saved": saved}) + "\n")
 
 
 def main(data: Path, out: Path) -> None:
@@ -86,7 +71,7 @@ def main(data: Path, out: Path) -> None:
         save_last=True,
         enable_version_counter=False,
     )
-    trainer.callbacks += [Marks(out, checkpoint), saver]
+    trainer.callbacks += [Mortal(), saver]
     trainer.fit(module, datamodule, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
 
 

@@ -21,7 +21,8 @@ from integration.launcher_pods import PATHS, Cluster, build_run
 from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.run import CheckpointRun, DatasetRun, ModelRun, RunConfig
 from rfdetr_trainer.launch.settings import ENV_PREFLIGHT_MODULE, ENV_PRELOAD, ENV_WORKER_MODULE, PREFLIGHT, PRELOAD
-from trainer_marks import ENV_MARKS, Mark, Marks, read_marks, write_plugin
+from trainer_callback import Marks
+from trainer_marks import ENV_MARKS, Mark, read_marks, write_plugin
 
 ENV_FAULTS = "TEST_FAULTS"
 MOMENT = 0.4  # seconds in which a signal to the launcher comes back down to its workers

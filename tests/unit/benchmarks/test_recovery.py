@@ -10,22 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ours, stock, workload
+from benchmarks import ours, recovery, workload
 from benchmarks.processes import Program, choose_tree, running
 from benchmarks.result import WentWrong
-from benchmarks.stock import Mark
-from rfdetr_contract.report import CheckpointState, Outcome, Progress, RunReport
 from rfdetr_contract.run import RunConfig
-
-
-def make_report(generation: int, step: int, *, saved: int | None = None, resumed: int | None = None) -> RunReport:
-    checkpoint = None if saved is None else CheckpointState(step=saved, epoch=0, time=0.0, size=1, file="a.ckpt")
-    progress = Progress(epoch=0, epochs=9, step=step, steps_per_epoch=200, checkpoint=checkpoint)
-    return RunReport(outcome=Outcome.RUNNING, generation=generation, resumed_step=resumed, progress=progress)
-
-
-def make_marks(pid: int, rank: int, steps: Sequence[tuple[int, float | None]]) -> list[Mark]:
-    return [Mark(time=float(step), pid=pid, rank=rank, step=step, saved=saved) for step, saved in steps]
+from trainer_marks import Mark, What, write_mark
 
 
 def wait_until_gone(pids: Sequence[int]) -> bool:
@@ -38,64 +27,68 @@ def wait_until_gone(pids: Sequence[int]) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
-    ("report", "expected"),
-    [
-        (make_report(1, step=9), False),
-        (make_report(1, step=11, saved=10), False),
-        (make_report(1, step=12, saved=10), True),
-        (make_report(2, step=13, saved=10, resumed=10), False),
-        (make_report(2, step=22, saved=20, resumed=10), True),
-        (RunReport(outcome=Outcome.RUNNING), False),
-    ],
-)
-def test_a_round_is_ready_two_steps_beyond_a_checkpoint_of_its_own(report: RunReport, expected: bool) -> None:
+def make_marks(pid: int, rank: int, times: Sequence[tuple[What, float]], *, generation: int = 1) -> list[Mark]:
+    return [Mark(time, pid, rank, generation, what, step=round(time)) for what, time in times]
+
+
+STEPPING: tuple[tuple[What, float], ...] = (("built", 1), ("done", 2), ("done", 4), ("done", 5))
+
+
+def test_a_round_is_ready_two_steps_beyond_a_checkpoint_of_its_own() -> None:
+    """Every rank's newest process has made them."""
+    marks = [*make_marks(6, 1, [("built", 0)]), *make_marks(7, 0, STEPPING), *make_marks(8, 1, STEPPING)]
+
+    assert {0: 7, 1: 8} == recovery.choose_ready(marks, 2, saved=3.0)
+
+
+@pytest.mark.parametrize("saved", [None, 0.5, 4.5], ids=["no checkpoint", "of an older round", "one step beyond it"])
+def test_a_round_is_not_ready_before(saved: float | None) -> None:
     """The checkpoint that it resumed from is not its own."""
-    assert expected == ours.is_ready(report)
+    marks = [*make_marks(7, 0, STEPPING), *make_marks(8, 1, STEPPING)]
+
+    assert recovery.choose_ready(marks, 2, saved) is None
 
 
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [
-        (make_report(1, step=14), False),
-        (make_report(2, step=13, resumed=10), False),
-        (make_report(2, step=10, resumed=10), False),
-        (make_report(2, step=11, resumed=10), True),
-        (make_report(3, step=11, resumed=10), True),
-    ],
-)
-def test_a_recovery_ends_with_a_step_of_a_newer_round(now: RunReport, expected: bool) -> None:
-    """News of the old round, and the step that the new one starts from, do not count."""
-    assert expected == ours.has_stepped(make_report(1, step=13), now)
+def test_a_world_that_is_not_whole_is_not_ready() -> None:
+    """One rank of two has said something."""
+    assert recovery.choose_ready(make_marks(7, 0, STEPPING), 2, saved=3.0) is None
 
 
-def test_the_peer_is_ready_two_steps_beyond_a_checkpoint_of_every_rank() -> None:
-    """The newest process of each rank is the one to be killed."""
-    first = [(9, None), (10, None), (11, 1.0), (12, 1.0), (13, 1.0)]
-    old, marks = make_marks(7, 0, first), make_marks(8, 1, first)
+def test_a_recovery_is_the_first_step_of_a_process_that_is_new() -> None:
+    """The survivor's last steps are not a recovery, and the way to the step is that of its own rank."""
+    marks = [
+        *make_marks(7, 0, [("begin", 9), ("done", 11)]),
+        *make_marks(8, 1, [("built", 12), ("train", 13), ("begin", 14)], generation=2),
+        *make_marks(9, 0, [("built", 12.5), ("train", 13), ("begin", 14.5), ("done", 15)], generation=2),
+    ]
 
-    assert {0: 7, 1: 8} == stock.choose_ready([*old, *marks], ranks=2)
+    found = recovery.build_recovery(marks, frozenset({7}), killed=10.0, before=1)
+
+    stages = {"built": 2.5, "train": 3.0, "begin": 4.5, "done": 5.0}
+    assert recovery.Recovery(begins=4.5, done=5.0, rounds=1, stages=stages) == found
 
 
-def test_the_peer_is_not_ready_with_the_checkpoint_of_an_older_round() -> None:
-    """A restarted process has to save before it is killed again."""
-    marks = [mark for pid in (7, 8) for mark in make_marks(pid, pid - 7, [(11, 1.0), (12, 1.0), (13, 1.0)])]
+def test_without_a_finished_step_there_is_no_recovery() -> None:
+    """A step that has begun may never end."""
+    marks = make_marks(8, 1, [("built", 12), ("begin", 14)], generation=2)
 
-    assert stock.choose_ready(marks, ranks=2) is None
-
-
-def test_the_first_step_of_a_new_process_ends_the_peers_recovery() -> None:
-    """The survivor's last steps are not a recovery."""
-    marks = [*make_marks(7, 0, [(12, None), (13, None)]), *make_marks(9, 0, [(11, None), (12, None)])]
-
-    assert marks[2] == stock.choose_first_step(marks, [7])
+    assert recovery.build_recovery(marks, frozenset({7}), killed=10.0, before=1) is None
 
 
 def test_a_half_written_mark_is_read_when_it_is_whole(tmp_path: Path) -> None:
     """A line without its end is still being written."""
-    (tmp_path / stock.MARKS).write_text('{"time": 1.0, "pid": 7, "rank": 0, "step": 3, "saved": null}\n{"time": 2')
+    first, second = make_marks(7, 0, [("begin", 1), ("done", 2)])
+    write_mark(tmp_path / "marks.jsonl", first)
+    whole = (tmp_path / "marks.jsonl").read_text()
+    write_mark(tmp_path / "marks.jsonl", second)
+    text = (tmp_path / "marks.jsonl").read_text()
+    (tmp_path / "marks.jsonl").write_text(text[: len(whole) + 9])
+    watch = recovery.Watch(tmp_path / "marks.jsonl")
+    before = list(watch.read())
 
-    assert [Mark(time=1.0, pid=7, rank=0, step=3, saved=None)] == stock.read_marks(tmp_path)
+    (tmp_path / "marks.jsonl").write_text(text)
+
+    assert ([first], [first, second]) == (before, watch.read())
 
 
 def test_the_workload_is_told_as_the_operator_tells_it() -> None:
