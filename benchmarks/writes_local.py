@@ -13,7 +13,7 @@ from benchmarks.result import Say, WentWrong
 from cluster.jobs import make_job
 from rfdetr_contract import names
 from rfdetr_contract.report import RunReport
-from rfdetr_operator.core.model import Create, Delete, Notice, Worker
+from rfdetr_operator.core.model import Create, Delete, NodeState, Notice, Worker
 from rfdetr_operator.core.settings import CoreSettings
 from rfdetr_operator.shell.cluster import Body, Children, Cluster, ClusterError, Key
 from rfdetr_operator.shell.local_container import Argv
@@ -47,6 +47,13 @@ class Counting:
     async def delete(self, key: Key, what: Delete) -> None:
         self.counted["delete Pod"] += 1
         await self._behind.delete(key, what)
+
+    async def remove_job(self, key: Key, uid: str) -> None:
+        self.counted["delete job"] += 1
+        await self._behind.remove_job(key, uid)
+
+    async def read_node(self, name: str) -> NodeState | None:
+        return await self._behind.read_node(name)
 
     async def write_status(self, key: Key, resource_version: str, status: Body) -> Body:
         self.counted["patch status"] += 1

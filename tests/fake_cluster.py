@@ -1,4 +1,4 @@
-"""A cluster in memory that speaks the shell's eight verbs, plays the kubelet when told, and can kill the operator.
+"""A cluster in memory that speaks the shell's ten verbs, plays the kubelet when told, and can kill the operator.
 
 It keeps the API server's rules that the operator's safety rests on: names are unique, deletes are by uid and graceful,
 a status write needs the newest resource version.
@@ -15,9 +15,9 @@ from builders import JOB, NAMESPACE, UID, make_body
 from rfdetr_contract import names
 from rfdetr_contract.report import RunReport, exit_code
 from rfdetr_operator.api.v1alpha1 import Status, TrainingJob, parse_job
-from rfdetr_operator.core.model import Create, Delete, Notice, Worker
+from rfdetr_operator.core.model import Create, Delete, NodeState, Notice, Worker
 from rfdetr_operator.core.observed import is_owned
-from rfdetr_operator.shell.cluster import Children, Conflict, Key, NameTaken
+from rfdetr_operator.shell.cluster import Children, Conflict, Key, NameTaken, Refused
 
 KEY = Key(NAMESPACE, JOB)
 Body = dict[str, Any]
@@ -38,6 +38,8 @@ class FakeCluster:
     log: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)  # objects that carry no label of ours
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    refusal: str = ""  # what every create of a pod gets, as long as it is set
     meanwhile: Callable[[], None] | None = None  # what somebody does between our read and our write, once
     lives: int | None = None
     version: int = 1
@@ -79,6 +81,8 @@ class FakeCluster:
 
     async def create(self, key: Key, what: Create, owner_uid: str) -> None:
         name = what.manifest["metadata"]["name"]
+        if self.refusal and what.kind == "Pod":
+            raise Refused(self.refusal)
         shelf = {"Pod": self.pods, "Service": self.services, "PersistentVolumeClaim": self.claims}[what.kind]
         if name in shelf:
             if "deletionTimestamp" in shelf[name]["metadata"]:
@@ -109,6 +113,14 @@ class FakeCluster:
             pod["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
         self._wrote()
 
+    async def remove_job(self, key: Key, uid: str) -> None:
+        self.log.append(f"remove {key.name}")
+        self._wrote()
+
+    async def read_node(self, name: str) -> NodeState | None:
+        self.log.append(f"look at {name}")
+        return self.nodes.get(name)
+
     async def write_status(self, key: Key, resource_version: str, status: Body) -> Body:
         if resource_version != self.body["metadata"]["resourceVersion"]:
             raise Conflict("the object has been modified")
@@ -124,6 +136,10 @@ class FakeCluster:
     def run(self, rank: int) -> None:
         """The kubelet starts the container."""
         self._set(rank, "Pending", "Running", {"running": {}})
+
+    def place(self, rank: int, node: str) -> None:
+        """The pod is on this node."""
+        self.pods[f"{JOB}-{rank}"]["spec"]["nodeName"] = node
 
     def run_all(self) -> None:
         """The kubelet starts whatever waits."""
@@ -176,14 +192,15 @@ class SilentReports:
 
 @dataclass
 class SpokenReports:
-    """Rank 0 says what it is told to say."""
+    """Every rank says what rank 0 is told to say."""
 
     report: RunReport | None = None
     asked: int = 0
+    mute: set[int] = field(default_factory=set)  # node ranks that do not answer
 
     async def read(self, key: Key, worker: Worker) -> RunReport | None:
         self.asked += 1
-        return self.report
+        return None if worker.node_rank in self.mute else self.report
 
 
 def make_claim_body(name: str, *modes: str) -> Body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -20,7 +21,8 @@ from builders import (
     make_report,
 )
 from fake_cluster import KEY, FakeCluster, OperatorKilled, SpokenReports, make_claim_body, make_foreign
-from rfdetr_operator.core.model import Notice
+from rfdetr_operator.core.conditions import find_condition
+from rfdetr_operator.core.model import NodeState, Notice
 from rfdetr_operator.shell.cluster import Conflict, Key
 from rfdetr_operator.shell.reconcile import Reconciler
 
@@ -219,3 +221,121 @@ def test_an_unlabelled_object_in_the_way_is_told() -> None:
 
     assert timedelta(seconds=2) == bench.reconcile()
     assert Notice("Warning", "NameConflict", "Service shelves-ranks: shelves-ranks") == bench.cluster.notices[-1]
+
+
+def make_two_nodes() -> Bench:
+    """A job that runs on two nodes and makes progress, with both well."""
+    bench = Bench()
+    bench.reconcile()
+    for rank, node in ((0, "alpha"), (1, "beta")):
+        bench.cluster.place(rank, node)
+        bench.cluster.nodes[node] = NodeState(node, silence=timedelta(seconds=1))
+    bench.cluster.run_all()
+    bench.reports.report = make_report(progress=make_progress())
+    bench.reconcile()
+    bench.reconcile()
+    bench.cluster.log.clear()
+    return bench
+
+
+def pass_time(bench: Bench, seconds: int) -> None:
+    """A pass every five seconds."""
+    for _ in range(seconds // 5):
+        bench.seconds += 5
+        bench.reconcile()
+
+
+def test_a_job_that_makes_progress_has_nobody_look_at_its_nodes() -> None:
+    """One question to rank 0 a pass, none to the other pods."""
+    bench = make_two_nodes()
+    asked = bench.reports.asked
+    for epoch in range(4, 8):
+        bench.reports.report = make_report(progress=make_progress(epoch))
+        pass_time(bench, 5)
+
+    assert (asked + 4, []) == (bench.reports.asked, [each for each in bench.cluster.log if "look" in each])
+
+
+def test_a_slow_job_whose_pods_answer_has_nobody_look_at_its_nodes() -> None:
+    """A long validation is no loss."""
+    bench = make_two_nodes()
+    bench.cluster.nodes["beta"] = NodeState("beta", ready=False)
+    pass_time(bench, 300)
+
+    assert [] == bench.cluster.log
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_pod_on_a_lost_node_is_replaced(rank: int) -> None:
+    """Rank 0's as well as another one's: seconds after both evidences are there, elsewhere if there is a choice."""
+    bench = make_two_nodes()
+    bench.reports.mute = {rank}
+    node = ("alpha", "beta")[rank]
+    bench.cluster.nodes[node] = NodeState(node, silence=timedelta(seconds=60))
+    pass_time(bench, 20)
+    if "nodeAffinity" not in json.dumps(bench.cluster.pods[f"shelves-{rank}"]):
+        pass_time(bench, 5)
+
+    shunned = json.dumps(bench.cluster.pods[f"shelves-{rank}"]["spec"]["affinity"])
+    assert (1, True) == (bench.cluster.log.count(f"delete shelves-{rank}"), node in shunned)
+    assert bench.cluster.status.restarts is not None
+    assert (1, 0, 0) == (
+        bench.cluster.status.restarts.node_losses,
+        bench.cluster.status.restarts.preemptions,
+        bench.cluster.status.restarts.counted,
+    )
+
+
+def test_a_silent_pod_on_a_healthy_node_is_left_alone() -> None:
+    """A busy process, or a network policy that keeps the operator out."""
+    bench = make_two_nodes()
+    bench.reports.mute = {0, 1}
+    pass_time(bench, 120)
+
+    assert [] == [each for each in bench.cluster.log if "look" not in each]
+
+
+def test_an_operator_that_never_heard_the_job_deletes_nothing() -> None:
+    """It cannot tell a silent pod from a network that lets it hear none."""
+    bench = make_two_nodes()
+    bench.restart()
+    bench.reports.mute = {0, 1}
+    bench.cluster.nodes["beta"] = NodeState("beta", ready=False)
+    pass_time(bench, 120)
+
+    assert [] == [each for each in bench.cluster.log if "look" not in each]
+
+
+def test_a_refused_create_stands_in_the_status_until_it_works() -> None:
+    """In the API server's own words, written once; afterwards the job starts as if nothing had been."""
+    bench = Bench()
+    bench.cluster.refusal = "create Pod shelves-0: 403 exceeded quota: gpus"
+    waits = [bench.reconcile() for _ in range(3)]
+    told = [each for each in bench.cluster.log if "status" in each]
+    running = find_condition(bench.cluster.status, "Running")
+    bench.cluster.refusal = ""
+    bench.run()
+
+    assert ([timedelta(seconds=60)] * 3, ["status Starting", "status Starting"]) == (waits, told)
+    assert running is not None
+    assert ("CreateRefused", "Pod shelves-0: create Pod shelves-0: 403 exceeded quota: gpus") == (
+        running.reason,
+        running.message,
+    )
+    assert "Running" == bench.cluster.status.phase
+
+
+def test_a_job_is_deleted_when_its_time_is_over() -> None:
+    """Not before."""
+    bench = Bench(FakeCluster(make_body(runPolicy={"ttlSecondsAfterSucceeded": 30})))
+    bench.run()
+    for rank in (0, 1):
+        bench.cluster.end(rank, make_done(rank))
+    bench.reconcile()
+    bench.cluster.log.clear()
+    wait = bench.reconcile()
+    early = list(bench.cluster.log)
+    bench.seconds = 30
+    bench.reconcile()
+
+    assert (timedelta(seconds=30), [], ["remove shelves"]) == (wait, early, bench.cluster.log)
