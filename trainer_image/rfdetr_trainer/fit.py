@@ -20,10 +20,11 @@ from rfdetr_contract.run import RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config, dataset
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
-from rfdetr_trainer.callbacks.finish import Finish
+from rfdetr_trainer.callbacks.finish import Breathe, Finish
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
 from rfdetr_trainer.callbacks.meter import Meter
 from rfdetr_trainer.callbacks.progress import ProgressReporter
+from rfdetr_trainer.callbacks.resumed import Resumed
 from rfdetr_trainer.callbacks.seeds import StepSeeds
 from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, rescale_batches, write_durable
 from rfdetr_trainer.judge import judge
@@ -81,22 +82,23 @@ def fit(run: RunConfig, this: Round) -> End:
 
     ends: list[End] = []
 
-    def conclude(trainer: Any, module: Any) -> None:
+    def conclude(trainer: Any, module: Any, breathe: Breathe) -> None:
         if storage.fault is not None:  # no marker of success beside a state that is not there
             raise storage.fault
-        judgement = judge_best(run, this, folder, (module, datamodule), reporter)
+        judgement = judge_best(run, this, folder, (module, datamodule, breathe), reporter)
         ends.append(write_result(this, folder, build_result(run, this, trainer, world, reporter, judgement)))
 
     target = str(folder.checkpoints / "step.ckpt")
     trainer.callbacks += [
         StepSeeds(run.training.seed),
+        Resumed(),
         loss,
         world,
         ConfigBeatsCheckpoint(run),
         reporter,
         meter,
         Boundary(this.flag, run.checkpoints, target, is_saved=lambda: storage.fault is None, broken=loss.read),
-        Finish(conclude),
+        Finish(this.flag, conclude),
     ]
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     meter.enter("end")
@@ -172,13 +174,13 @@ def build_storage(
 
 
 def judge_best(
-    run: RunConfig, this: Round, folder: RunFolder, trained: tuple[Any, Any], reporter: ProgressReporter
+    run: RunConfig, this: Round, folder: RunFolder, trained: tuple[Any, Any, Breathe], reporter: ProgressReporter
 ) -> Judgement | None:
     """The best checkpoint by pycocotools, or None when there is none."""
     best = folder.rfdetr / names.BEST_CHECKPOINT
     if reporter.best is None or not best.is_file():
         return None
-    module, datamodule = trained
+    module, datamodule, breathe = trained
     module.model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["model"])
     data = this.data_root / run.dataset.path
     split = dataset.read_split(data, dataset.detect_layout(data, run.dataset.format), "valid")
@@ -189,6 +191,7 @@ def judge_best(
         reported=reporter.best.value,
         max_dets=int(module.train_config.eval_max_dets),
         segmentation=run.model.task == "segmentation",
+        breathe=breathe,
     )
 
 

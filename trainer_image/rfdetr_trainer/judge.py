@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -42,9 +42,13 @@ def judge(
     max_dets: int,
     segmentation: bool,
     tolerance: float = TOLERANCE,
+    breathe: Callable[[], object] = bool,
 ) -> Judgement:
-    """MAP of the module's weights on the split, beside the one that was reported for them."""
-    detections, grids = detect(module, datamodule, segmentation=segmentation)
+    """MAP of the module's weights on the split, beside the one that was reported for them.
+
+    ``breathe`` is called between two batches; it may end the work.
+    """
+    detections, grids = detect(module, datamodule, segmentation=segmentation, breathe=breathe)
     missing = {image.id for image in split.images} - grids.keys()
     if missing:
         raise ValueError(f"{len(missing)} of {len(split.images)} images were never judged, such as {min(missing)}")
@@ -59,7 +63,9 @@ def judge(
     )
 
 
-def detect(module: Any, datamodule: Any, *, segmentation: bool) -> tuple[list[dict[str, Any]], Grids]:
+def detect(
+    module: Any, datamodule: Any, *, segmentation: bool, breathe: Callable[[], object] = bool
+) -> tuple[list[dict[str, Any]], Grids]:
     """All detections on the validation images, in COCO's result format, and the grids of each image's masks."""
     detections: list[dict[str, Any]] = []
     grids: Grids = {}
@@ -67,6 +73,7 @@ def detect(module: Any, datamodule: Any, *, segmentation: bool) -> tuple[list[di
     module.model.eval()
     with torch.no_grad(), precision_of(module):
         for batch in whole_loader(datamodule.val_dataloader()):
+            breathe()
             samples, targets = datamodule.transfer_batch_to_device(batch, module.device, 0)
             sizes = torch.stack([target["orig_size"] for target in targets])
             results = module.postprocess(module.model(samples), sizes)

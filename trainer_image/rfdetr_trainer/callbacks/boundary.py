@@ -1,4 +1,4 @@
-"""Where all ranks decide together: at the end of an optimizer step, and between two epochs.
+"""Where all ranks decide together: at the end of an optimizer step, of a validation batch, and between two epochs.
 
 Nothing else may leave or save: no process decides alone, and a signal's handler only sets a flag.
 """
@@ -9,14 +9,13 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
-import torch
-import torch.distributed as dist
 
 from rfdetr_contract.report import FailureReason
 from rfdetr_contract.run import CheckpointRun
+from rfdetr_trainer.callbacks.agreement import Agreed, Agreement
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.outcome import Preempted
 
@@ -31,6 +30,10 @@ class StopFlag:
         """The handler: it sets the flag and does nothing else."""
         self.is_set = True
 
+    def read(self) -> bool:
+        """Whether this rank was told to leave."""
+        return self.is_set
+
     def install(self) -> None:
         """Listen to SIGTERM."""
         signal.signal(signal.SIGTERM, self.handle)
@@ -41,19 +44,11 @@ def is_due(step: int, every_steps: int | None) -> bool:
     return every_steps is not None and step > 0 and step % every_steps == 0
 
 
-class Agreed(NamedTuple):
-    """What any rank wanted."""
-
-    leave: bool
-    save: bool
-    broken: bool
-
-
 class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
     """Saves when it is due, and leaves when any rank was told to: after a save that all ranks take part in.
 
-    The last batch of an epoch is no boundary: a state saved there would skip the epoch's validation when it resumes. The
-    epoch's end saves by itself (RF-DETR's own ``last``), and the next epoch's start is a boundary.
+    From an epoch's last step to the end of its validation nothing changes but Lightning's counters: a state saved there
+    resumes with the whole validation. An epoch's end saves by itself (RF-DETR's own ``last``).
     """
 
     def __init__(
@@ -73,48 +68,63 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         self._broken = broken
         self._clock = clock
         self._saved_at = clock()
-        self._group: Any = None
+        self._agreement: Agreement
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Lightning broadcasts a flag of its own each step; ours replaces it."""
-        loop = trainer.fit_loop.epoch_loop
+        """Lightning broadcasts a flag of its own each step, and in its signal handler; ours replaces both."""
+        loop, signals = trainer.fit_loop.epoch_loop, trainer._signal_connector
         assert callable(loop._broadcast_sigterm_tensor)
+        assert callable(signals._sigterm_notifier_fn)
         loop._broadcast_sigterm_tensor = lambda: None
-        if trainer.world_size > 1:
-            self._group = dist.new_group(backend="gloo")
+        signals._sigterm_notifier_fn = self._flag.handle
+        self._agreement = Agreement(trainer.world_size)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Lightning has just put a handler of its own, with a collective in it, over ours."""
-        self._flag.install()
+        """Nothing is trained yet: what there is to keep is durable already."""
         self._saved_at = self._clock()
+        self._leave_saved(trainer)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Between two epochs, and right after a resume, everything is saved already."""
-        if self._agree(leave=self._flag.is_set).leave:
-            raise Preempted(trainer.global_step, saved=self._is_saved())
+        """Between two epochs everything is saved already."""
+        self._leave_saved(trainer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """The end of an optimizer step; what is broken is never saved, and the epoch's last step saves itself."""
+        """The end of an optimizer step; what is broken is never saved, and the epoch's end is near its last step."""
         last = batch_idx + 1 >= trainer.num_training_batches
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not last:
             return
         every = self._plan.every_minutes
         late = every is not None and trainer.is_global_zero and self._clock() - self._saved_at >= every * 60
-        agreed = self._agree(leave=self._flag.is_set, save=late, broken=bool(self._broken()))
+        agreed = self._agreement.ask(Agreed(self._flag.read(), late, bool(self._broken())))
         if agreed.broken:
             raise RunError(FailureReason.NAN_LOSS, self._broken() or "the loss of another rank is not a number")
-        if last:
-            return
-        if agreed.leave or agreed.save or is_due(trainer.global_step, self._plan.every_steps):
-            trainer.save_checkpoint(self._target)
-            self._saved_at = self._clock()
         if agreed.leave:
+            self._leave(trainer)
+        if not last and (agreed.save or is_due(trainer.global_step, self._plan.every_steps)):
+            self._save(trainer)
+
+    def on_validation_batch_end(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
+        """Every rank has as many batches. The answer to the batch before is read, so that no rank waits for another."""
+        if trainer.sanity_checking:
+            return
+        agreed = self._agreement.hear()
+        self._agreement.post(Agreed(self._flag.read()))
+        if agreed.leave:
+            self._agreement.hear()
+            self._leave(trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """The epoch's end is here, and saves: whoever wants to leave does so after it."""
+        self._agreement.hear()
+
+    def _leave_saved(self, trainer: Any) -> None:
+        if self._agreement.ask(Agreed(self._flag.read())).leave:
             raise Preempted(trainer.global_step, saved=self._is_saved())
 
-    def _agree(self, *, leave: bool, save: bool = False, broken: bool = False) -> Agreed:
-        """True on every rank as soon as it is true on one: a single collective."""
-        if self._group is None:
-            return Agreed(leave, save, broken)
-        words = torch.tensor([int(leave), int(save), int(broken)])
-        dist.all_reduce(words, op=dist.ReduceOp.MAX, group=self._group)
-        return Agreed(*(bool(word) for word in words))
+    def _leave(self, trainer: Any) -> None:
+        self._save(trainer)
+        raise Preempted(trainer.global_step, saved=self._is_saved())
+
+    def _save(self, trainer: Any) -> None:
+        trainer.save_checkpoint(self._target)
+        self._saved_at = self._clock()
