@@ -53,7 +53,7 @@ def test_a_killed_worker_costs_one_round_twenty_times_in_a_row(cluster: Cluster)
     )
     assert (21, 20, Outcome.RUNNING) == (report.generation, report.process_restarts, report.outcome)
     assert list(range(1, 22)) == sorted(read_claims(cluster.output.generations))
-    assert "rfdetr_process_restarts_total 20.0" in fetch(pods[0], "/metrics").splitlines()
+    assert 'rfdetr_process_restarts_total{reason="Crashed"} 20.0' in fetch(pods[0], "/metrics").splitlines()
     assert "ok\n" == fetch(pods[1], "/healthz")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from exposition_check import find_contract_faults, find_form_faults, list_problems
 from rfdetr_contract.metrics import STEP_BUCKETS, TRAINER
 from rfdetr_contract.report import (
     Best,
@@ -24,6 +26,7 @@ from rfdetr_trainer.launch.exposition import RESTARTS, build_exposition, build_s
 from rfdetr_trainer.messages import Pulse
 
 RUNNING = RunReport(outcome=Outcome.RUNNING)
+CONTRACT = {metric.name: metric for metric in TRAINER}
 SCORES = Scores(map50_95=0.1, map50=0.2, map75=0.15, precision=0.5, recall=0.4, f1=0.45, mar=0.3)
 BUCKETS = (1, 2, *[0] * (len(STEP_BUCKETS) - 1))
 COUNTS = Counts(
@@ -88,9 +91,10 @@ def test_all_that_can_be_counted_starts_at_nought() -> None:
     """A counter that first appears with a 1 shows no increase."""
     samples = build_samples(RUNNING, Counts())
 
-    assert ({(reason,) for reason in RESTARTS}, {("StorageFull",), ("StorageError",)}) == (
-        samples["rfdetr_process_restarts_total"].keys(),
-        samples["rfdetr_checkpoint_failures_total"].keys(),
+    reasons: set[tuple[str, ...]] = {(reason,) for reason in RESTARTS}
+    assert (reasons, {("StorageFull",), ("StorageError",)}) == (
+        set(samples["rfdetr_process_restarts_total"]),
+        set(samples["rfdetr_checkpoint_failures_total"]),
     )
 
 
@@ -123,6 +127,23 @@ def test_a_bucket_counts_all_steps_that_are_no_longer() -> None:
 def test_a_histogram_without_a_step_is_whole() -> None:
     """A rate over it is nought, not absent."""
     assert 0 == scrape(RUNNING, Counts())["rfdetr_train_step_duration_seconds_count"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_scrape_has_no_fault(full: bool) -> None:
+    """By Prometheus's own tool where it is installed, by our own rules anyway."""
+    text = build_exposition(make_full_report() if full else RUNNING, COUNTS if full else Counts()).decode()
+
+    assert [] == list_problems(text, TRAINER)
+
+
+def test_a_faulty_scrape_is_found_out() -> None:
+    """Without Prometheus's tool as well: a foreign name, a missing label, a series twice, no help."""
+    text = "# TYPE rfdetr_oddity gauge\nrfdetr_oddity 1\n# HELP rfdetr_train_loss x\n# TYPE rfdetr_train_loss gauge\n"
+
+    found = " ".join([*find_form_faults(text + "rfdetr_train_loss 1\n" * 2), *find_contract_faults(text, CONTRACT)])
+    for fault in ("rfdetr_oddity has no help", "is there twice", "rfdetr_oddity (gauge) is not in the contract"):
+        assert fault in found
 
 
 def test_a_classes_name_may_be_anything() -> None:

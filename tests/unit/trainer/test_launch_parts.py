@@ -13,7 +13,7 @@ from rfdetr_contract.run import Topology
 from rfdetr_trainer.errors import ConfigError, RunError
 from rfdetr_trainer.launch.counters import Counts
 from rfdetr_trainer.launch.deaths import WorkerEnd, classify_end, read_oom_kills
-from rfdetr_trainer.launch.crew import build_worker_env
+from rfdetr_trainer.launch.environment import build_worker_env
 from rfdetr_trainer.launch.flags import Flags, build_flags, check_world
 from rfdetr_trainer.launch.http import build_answer
 from rfdetr_trainer.launch.logs import LogFiles, Splitter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,6 +14,7 @@ from rfdetr_trainer.launch.ports import listen
 
 REQUEST_SECONDS = 2.0
 HEAD_LIMIT = 8192
+CONNECTIONS_LIMIT = 64  # at once; all others are closed unread
 Look = Callable[[], tuple[RunReport, Counts]]
 
 
@@ -33,19 +33,34 @@ def build_answer(request: str, look: Look) -> tuple[str, str, bytes]:
     return "404 Not Found", "text/plain", b"there are /metrics, /report and /healthz\n"
 
 
+def build_reply(request: str, look: Look) -> bytes:
+    """The whole reply to a request line."""
+    status, kind, body = build_answer(request, look)
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + (b"" if request.startswith("HEAD ") else body)
+
+
 async def serve_http(port: int, look: Look) -> asyncio.Server:
-    """The listening server; ``port`` 0 takes any free one."""
+    """The listening server; ``port`` 0 takes any free one.
+
+    It shares its loop with the heartbeats of the launchers: no client keeps anything of it for longer than two seconds.
+    """
+    open_connections = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(REQUEST_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                request = head.split(b"\r\n", 1)[0].decode("latin-1")
-                status, kind, body = build_answer(request, look)
-                words = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-                writer.write(f"{words}Connection: close\r\n\r\n".encode())
-                writer.write(b"" if request.startswith("HEAD ") else body)
-                await writer.drain()
-        writer.close()
+        nonlocal open_connections
+        open_connections += 1
+        try:
+            if open_connections <= CONNECTIONS_LIMIT:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    writer.write(build_reply(head.split(b"\r\n", 1)[0].decode("latin-1"), look))
+                    writer.close()
+                    await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return
+        finally:
+            open_connections -= 1
+            writer.transport.abort()
 
     return await asyncio.start_server(answer, sock=listen(port), limit=HEAD_LIMIT)
