@@ -14,7 +14,7 @@ from trainer_marks import ENV_MARKS, Mark, What, parse_marks, write_plugin
 
 STEPS_BEYOND = 2  # steps after a checkpoint at which a round is hurt: a loss costs something
 PAUSE = 0.05
-STAGES: tuple[What, ...] = ("built", "fit", "train", "begin", "done")
+STAGES: tuple[What, ...] = ("built", "setup", "fit", "train", "begin", "done")
 
 
 @dataclass(slots=True)
@@ -121,8 +121,8 @@ def recover(side: Side, hurt: Callable[[Mapping[int, int]], None], seconds: floa
 
 def describe_stages(name: str, recoveries: Sequence[Recovery]) -> str:
     """The median of each stage's end, in seconds after the kill."""
-    words = {"built": "model and data built", "fit": "processes joined", "train": "state restored"}
-    words |= {"begin": "step begins", "done": "step done"}
+    words = {"built": "model and data built", "setup": "ranks joined", "fit": "weights restored"}
+    words |= {"train": "all restored", "begin": "step begins", "done": "step done"}
     parts = [
         f"{words[stage]} {median(found):.2f}"
         for stage in STAGES

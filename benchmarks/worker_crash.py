@@ -69,7 +69,7 @@ def open_stock(dataset: Path, folder: Path, *, static: bool = False) -> Abstract
 def open_bare_ours(dataset: Path, folder: Path) -> AbstractContextManager[Side]:
     env = {
         ENV_WORKER_MODULE: BARE_WORKER,
-        ENV_PRELOAD: "torch,integration.launcher_toy",
+        ENV_PRELOAD: "torch,torch._dynamo,integration.launcher_toy",
         ENV_PREFLIGHT_MODULE: "",
         bare_loop.ENV_STATE: str(folder / "state.pt"),
     }

@@ -26,8 +26,12 @@ class Marks(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked
         """Write down this moment."""
         write_mark(self._file, build_mark(what, step))
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """The ranks have found each other."""
+        self.mark("setup", trainer.global_step)
+
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Data, module and processes are set up; nothing is restored yet."""
+        """The weights are there; the counters are not yet."""
         self.mark("fit", trainer.global_step)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:

@@ -14,7 +14,7 @@ from rfdetr_contract import names
 
 ENV_MARKS = "TRAINER_MARKS"
 FACTORY = "trainer_callback:create_callbacks"
-What = Literal["built", "fit", "train", "begin", "done", "validate", "validated"]
+What = Literal["built", "setup", "fit", "train", "begin", "done", "validate", "validated"]
 
 
 @dataclass(frozen=True, slots=True)
