@@ -5,8 +5,11 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES := operator trainer
+ENGINE ?= $(firstword $(foreach program,docker podman buildah,$(if $(shell command -v $(program)),$(program))))
 
-.PHONY: help demo test test-cluster check format lint types imports unit crds dashboards locks bench clean chart-docs install-yaml
+.PHONY: help demo test test-cluster check format lint types imports unit crds dashboards locks bench clean chart-docs install-yaml images push
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -76,6 +79,17 @@ dashboards: $(STAMP) ## Write the chart's Grafana dashboards
 
 bench: $(STAMP) ## Run every benchmark in its short form
 	@$(BIN)/python -m benchmarks all --short
+
+images: ## Build both images: make images ENGINE=docker|podman|buildah BUILD_ARGS="--build-arg BASE_IMAGE=..."
+	@test -n "$(ENGINE)" || { echo "make images needs docker, podman or buildah"; exit 1; }
+	@set -e; for name in $(IMAGES); do $(ENGINE) build --target $$name --tag rfdetr-$$name:$(VERSION) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) --build-arg CREATED=$$(git log -1 --format=%cI 2>/dev/null) $(BUILD_ARGS) .; done
+
+push: ## Push both images: make push REGISTRY=registry.example.com/ml
+	@test -n "$(REGISTRY)" || { echo "make push needs REGISTRY=HOST/PATH"; exit 1; }
+	@test -n "$(ENGINE)" || { echo "make push needs docker, podman or buildah"; exit 1; }
+	@set -e; for name in $(IMAGES); do $(ENGINE) tag rfdetr-$$name:$(VERSION) $(REGISTRY)/rfdetr-$$name:$(VERSION); \
+	  $(ENGINE) push $(PUSH_ARGS) $(REGISTRY)/rfdetr-$$name:$(VERSION); done
 
 locks: | $(BIN)/uv ## Resolve the dependencies anew into locks/
 	@BIN=$(BIN) locks/compile.sh
