@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs of a cluster, built from Go modules into $RFDETR_CLUSTER_CACHE/bin: build.sh [kubernetes|etcd|containerd|coredns|helm ...]
+# The programs of a cluster, built from Go modules into $RFDETR_CLUSTER_CACHE/bin: build.sh [kubernetes|etcd|containerd|coredns|helm|registry ...]
 # A program that is there at the wanted version (bin/.NAME) is left alone.
 set -euo pipefail
 
@@ -118,11 +118,19 @@ build_helm() {
     "$module/cmd/helm"
 }
 
+build_registry() {
+  local module=github.com/distribution/distribution/v3
+  is_built "$REGISTRY" registry && return
+  need_go
+  write_module registry "$module" "$REGISTRY" "$module/cmd/registry"
+  compile registry "$REGISTRY" "" "$module/cmd/registry"
+}
+
 mkdir -p "$cache/bin" "$cache/mod"
-(($# > 0)) || set -- kubernetes etcd containerd coredns helm
+(($# > 0)) || set -- kubernetes etcd containerd coredns helm registry
 for part; do
   case $part in
-    kubernetes | etcd | containerd | coredns | helm) (build_"$part") ;;
-    *) die "unknown part '$part'; one of kubernetes, etcd, containerd, coredns, helm" ;;
+    kubernetes | etcd | containerd | coredns | helm | registry) (build_"$part") ;;
+    *) die "unknown part '$part'; one of kubernetes, etcd, containerd, coredns, helm, registry" ;;
   esac
 done
