@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -27,6 +27,8 @@ class Seen:
     method: str
     path: str
     agent: str
+    port: int = 0  # on which it came
+    status: int = 0  # of the answer; 0 as long as there is none
 
 
 @dataclass
@@ -39,6 +41,8 @@ class FakeApi:
     version: int = 1
     has_crd: bool = True
     answer: web.HTTPException | None = None  # what every call gets, as long as it is set
+    reports: dict[str, str] = field(default_factory=dict)  # what pods say through the proxy, by name
+    denied: set[tuple[str, str]] = field(default_factory=set)  # verbs on resources that nobody has
 
     def application(self) -> web.Application:
         """All paths."""
@@ -53,7 +57,10 @@ class FakeApi:
                 web.get("/version", self._discover_core),
             ]
         )
-        for prefix in ("/api/v1", job, "/apis/events.k8s.io/v1"):
+        application.router.add_get("/api/v1/nodes/{name}", self._get_node)
+        application.router.add_get("/api/v1/namespaces/{namespace}/pods/{name}/proxy/report", self._get_report)
+        application.router.add_post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review)
+        for prefix in ("/api/v1", job, "/apis/events.k8s.io/v1", "/apis/coordination.k8s.io/v1"):
             named = prefix + "/namespaces/{namespace}/{resource}/{name}"
             application.add_routes(
                 [
@@ -62,6 +69,7 @@ class FakeApi:
                     web.post(prefix + "/namespaces/{namespace}/{resource}", self._create),
                     web.get(named, self._get),
                     web.delete(named, self._delete),
+                    web.put(named, self._put),
                     web.patch(named, self._patch),
                     web.patch(named + "/status", self._patch),
                 ]
@@ -99,10 +107,14 @@ class FakeApi:
 
     @web.middleware
     async def _remember(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        self.seen.append(Seen(request.method, request.path, request.headers.get("User-Agent", "")))
+        port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
+        place = len(self.seen)
+        self.seen.append(Seen(request.method, request.path, request.headers.get("User-Agent", ""), port))
         if self.answer is not None:
             return web.json_response({"message": "told to fail"}, status=self.answer.status)
-        return await handler(request)  # type: ignore[no-any-return]
+        response: web.StreamResponse = await handler(request)
+        self.seen[place] = replace(self.seen[place], status=response.status)
+        return response
 
     async def _discover_core(self, _request: web.Request) -> web.Response:
         return web.json_response({"versions": ["v1"], "major": "1", "minor": "37"})
@@ -154,6 +166,8 @@ class FakeApi:
     async def _create(self, request: web.Request) -> web.Response:
         resource, namespace = request.match_info["resource"], request.match_info["namespace"]
         body = await request.json()
+        if request.query.get("dryRun"):
+            return web.json_response(body, status=201)
         if (resource, namespace, body["metadata"]["name"]) in self.objects:
             return web.json_response({"message": "already exists"}, status=409)
         body["metadata"]["namespace"] = namespace
@@ -175,6 +189,29 @@ class FakeApi:
             return web.json_response({"message": "the UID does not match"}, status=409)
         self.remove(*key)
         return web.json_response(found)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        key, body = read_key(request), await request.json()
+        found = self.objects.get(key)
+        if found is None:
+            return web.json_response({"message": "not found"}, status=404)
+        if body["metadata"].get("resourceVersion") != found["metadata"]["resourceVersion"]:
+            return web.json_response({"message": "the object has been modified"}, status=409)
+        self.put(key[0], body)
+        return web.json_response(body)
+
+    async def _get_node(self, request: web.Request) -> web.Response:
+        found = self.objects.get(("nodes", "", request.match_info["name"]))
+        return web.json_response(found or {"message": "not found"}, status=200 if found else 404)
+
+    async def _get_report(self, request: web.Request) -> web.Response:
+        said = self.reports.get(request.match_info["name"])
+        return web.Response(text=said or "no such pod", status=200 if said else 503)
+
+    async def _review(self, request: web.Request) -> web.Response:
+        asked = (await request.json())["spec"]["resourceAttributes"]
+        resource = "/".join(part for part in (asked["resource"], asked.get("subresource", "")) if part)
+        return web.json_response({"status": {"allowed": (asked["verb"], resource) not in self.denied}}, status=201)
 
     async def _patch(self, request: web.Request) -> web.Response:
         key = read_key(request)

@@ -4,159 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import socket
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 
-from builders import JOB, NAMESPACE, make_body
-from fake_api import FakeApi, Seen
-from fake_cluster import make_claim_body
+from builders import NAMESPACE
+from fake_api import FakeApi
+from operator_stage import PATIENCE, Stage, is_write, play, run_job
 from rfdetr_contract import names
 from rfdetr_contract.metrics import OPERATOR
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0  # seconds
-
-
-@dataclass
-class Stage:
-    """An API server and an operator that watches it."""
-
-    api: FakeApi
-    operator: asyncio.subprocess.Process
-    http_port: int
-    log: Path
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until it holds."""
-        deadline = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < deadline, (
-                f"it never came to this; the operator said: {self.log.read_text()[-2000:]}"
-            )
-            assert self.operator.returncode is None, self.log.read_text()[-2000:]
-            await asyncio.sleep(0.02)
-
-    async def get(self, path: str) -> tuple[int, str]:
-        """What the operator's own server says."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{self.http_port}{path}") as response,
-        ):
-            return response.status, await response.text()
-
-    async def leave(self) -> tuple[int, float]:
-        """SIGTERM: the exit code and the seconds that it took."""
-        began = time.monotonic()
-        self.operator.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.operator.wait(), PATIENCE), time.monotonic() - began
-
-    def submit(self) -> None:
-        """A user creates the job; its claims are there."""
-        for claim in ("data", "out"):
-            self.api.put("persistentvolumeclaims", make_claim_body(claim))
-        self.api.put(names.PLURAL, make_body())
-
-    def run_pods(self) -> None:
-        """The kubelet starts every pod."""
-        state = {"phase": "Running", "containerStatuses": [{"name": names.CONTAINER, "state": {"running": {}}}]}
-        for name in self.api.named("pods"):
-            pod = self.api.objects["pods", NAMESPACE, name]
-            self.api.put("pods", {**pod, "status": state})
-
-    def phase(self) -> str | None:
-        """The job's phase."""
-        job = self.api.objects[names.PLURAL, NAMESPACE, JOB]
-        return (job.get("status") or {}).get("phase")
-
-
-def write_kubeconfig(folder: Path, port: int) -> Path:
-    """A kubeconfig for the API server."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "test",
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "clusters": [{"name": "test", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "test", "user": {"token": "secret"}}],
-    }
-    path = folder / "kubeconfig"
-    path.write_text(json.dumps(config))
-    return path
-
-
-def find_port() -> int:
-    """A free port of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-async def serve(api: FakeApi, port: int) -> web.AppRunner:
-    """The API server on a port."""
-    runner = web.AppRunner(api.application(), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    return runner
-
-
-@asynccontextmanager
-async def staged(folder: Path, api: FakeApi) -> AsyncIterator[Stage]:
-    """An operator in its own process; it is gone at the end."""
-    port, http_port = find_port(), find_port()
-    runner = await serve(api, port)
-    log = folder / "operator.log"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "operator"),
-        "RFDETR_KUBECONFIG": str(write_kubeconfig(folder, port)),
-        "RFDETR_HTTP_PORT": str(http_port),
-    }
-    with log.open("wb") as output:
-        operator = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "rfdetr_operator", env=environment, stderr=output, stdout=output
-        )
-        try:
-            yield Stage(api, operator, http_port, log)
-        finally:
-            if operator.returncode is None:
-                operator.kill()
-                await operator.wait()
-            await runner.cleanup()
-
-
-def play(folder: Path, scene: Callable[[Stage], Awaitable[None]], api: FakeApi | None = None) -> None:
-    """One scene."""
-
-    async def run() -> None:
-        async with staged(folder, api or FakeApi()) as stage:
-            await scene(stage)
-
-    asyncio.run(run())
-
-
-def is_write(seen: Seen) -> bool:
-    """A request that changes something."""
-    return seen.method in ("POST", "PUT", "PATCH", "DELETE")
-
-
-async def run_job(stage: Stage) -> None:
-    """A job up to Running."""
-    await stage.until(lambda: len(stage.api.watchers) == 2)
-    stage.submit()
-    await stage.until(lambda: len(stage.api.named("pods")) == 2)
-    stage.run_pods()
-    await stage.until(lambda: stage.phase() == "Running")
 
 
 def test_kopf_only_rings_the_bell(tmp_path: Path) -> None:

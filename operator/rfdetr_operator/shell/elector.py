@@ -133,14 +133,14 @@ class Elector:
         return third if self.may_write() else min(third, LONGEST_PAUSE) * (0.8 + 0.4 * self._clocks.chance())
 
     async def compete(self) -> None:
-        """One try: renew what is ours; otherwise look, and take what is free.
+        """One try: renew what is ours; otherwise, and after a renewal that is too late, look first and take what is free.
 
         Raises:
             ClusterError: the API server did not answer, or says no.
 
         """
         began = self._clocks.tick()
-        if self._lease is not None:
+        if self._lease is not None and self.may_write():
             answer = await self._put(self._build(self._lease))
             if answer.status != 409:
                 return self._take(check(answer, "renew lease"), began)
