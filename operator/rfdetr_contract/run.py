@@ -92,6 +92,7 @@ class ResumeRun(Frozen):
     """Where the full state comes from: ``auto`` (this job), ``never``, ``previous``, or a path below the output root."""
 
     source: str = "auto"
+    allow_dataset_change: bool = False  # go on although the data set is another one; its classes must be the same
 
 
 class LimitsRun(Frozen):

@@ -16,6 +16,7 @@ class Manifest(Frozen):
 
     version: Literal[1] = 1
     file: str  # the checkpoint's name, in the same folder
+    parent: str | None = None  # the name of the set before it, or of the one that its round resumed from
     generation: int
     step: int
     epoch: int
@@ -30,8 +31,15 @@ class Manifest(Frozen):
     map50_95: float | None = None
     config_hash: str
     model: str  # variant, task, resolution and class count, as one comparable line
+    classes: tuple[str, ...] = ()  # the class names in their order; none: not known
+    dataset: str = ""  # the data set's fingerprint; empty: not known
     rfdetr: str
     torch: str
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """What orders sets: an epoch's end comes after the last step inside it."""
+        return self.generation, self.step, self.epoch
 
 
 def build_model_line(model: ModelRun, num_classes: int | None) -> str:

@@ -15,21 +15,21 @@ from typing import Any, Final, TypeVar
 from rfdetr_contract.run import ModelRun, RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import dataset, dataset_yolo
-from rfdetr_trainer.dataset import COCO_FILE, Layout, SplitName, list_names
+from rfdetr_trainer.dataset import COCO_FILE, SplitName, list_names
 from rfdetr_trainer.errors import ConfigError, DataError
+from rfdetr_trainer.fingerprint import LABELS_READ, DatasetFacts, read_facts
 
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "valid")
 T = TypeVar("T")
 
 OPENED = 8  # images of a split whose header is read
-LABELS_READ = 2000  # label files of a split, spread over it: each costs a round trip on a network volume
 
 # A variant's divisor is patch size x windows; which of the two an override replaces decides what is left.
 PATCH_AND_WINDOWS: Final = {12: (12, 1), 24: (12, 2), 32: (16, 2), 56: (14, 4)}
 
 
-def check(run: RunConfig, data_root: Path) -> None:
-    """Refuse a job that cannot train, with ConfigError or DataError."""
+def check(run: RunConfig, data_root: Path) -> DatasetFacts:
+    """Refuse a job that cannot train, with ConfigError or DataError; what the data set is known by."""
     check_resolution(run.model)
     root = find_root(data_root, run.dataset.path)
     layout = dataset.detect_layout(root, run.dataset.format)
@@ -39,7 +39,9 @@ def check(run: RunConfig, data_root: Path) -> None:
     else:
         for split in SPLITS:
             check_yolo_split(root, split, masks=masks)
-    check_classes(root, layout, run.model)
+    facts = read_facts(root, layout)
+    check_classes(facts.classes, run.model)
+    return facts
 
 
 def check_resolution(model: ModelRun) -> None:
@@ -70,9 +72,8 @@ def find_root(data_root: Path, path: str) -> Path:
     return root
 
 
-def check_classes(root: Path, layout: Layout, model: ModelRun) -> None:
+def check_classes(names: tuple[str, ...], model: ModelRun) -> None:
     """Refuse a class count that is not the data set's: a wrong one trains without a word, to a wrong model."""
-    names = dataset.read_names(root, layout)
     if model.num_classes is not None and model.num_classes != len(names):
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         raise DataError(

@@ -13,8 +13,11 @@ from rfdetr_contract._base import Frozen
 from rfdetr_contract.report import FailureReason
 from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import ConfigError, RunError
+from rfdetr_trainer.fingerprint import DatasetFacts
+from rfdetr_trainer.foreign import read_foreign
 from rfdetr_trainer.generations import Claim, build_lineage, read_claims
-from rfdetr_trainer.manifest import Manifest, RunFolder
+from rfdetr_trainer.manifest import Manifest, RunFolder, build_model_line
+from rfdetr_trainer.misfit import describe_change, refuse_misfit
 
 CHUNK = 4 * 1024 * 1024
 
@@ -39,6 +42,7 @@ class Resume(Frozen):
     accumulation: int = 1
     world_size: int
     seal: Seal | None = None
+    dataset: str = ""  # fingerprint of the data set that is trained on now; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,11 @@ class Found:
     path: Path
     manifest: Manifest
 
-    def to_resume(self, seal: Seal | None = None) -> Resume:
+    def to_resume(self, seal: Seal | None = None, dataset: str = "") -> Resume:
         """The same, as it travels to the workers."""
         kept = {"sha256", "size", "step", "epoch", "batch_in_epoch", "accumulation", "world_size"}
         fields = self.manifest.model_dump(include=kept)
-        return Resume(file=str(self.path), seal=seal, **fields)
+        return Resume(file=str(self.path), seal=seal, dataset=dataset, **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +76,17 @@ class Digests:
     def verify(self, found: Found) -> bool:
         """The data is there, whole, and what its manifest says."""
         try:
-            facts = found.path.stat()
-            if facts.st_size != found.manifest.size:
-                return False
-            key = (str(found.path), facts.st_size, facts.st_mtime_ns, facts.st_ino)
-            if key not in self._known:
-                self._known[key] = hash_file(found.path)
+            return found.path.stat().st_size == found.manifest.size and self.take(found.path) == found.manifest.sha256
         except OSError:
             return False
-        return self._known[key] == found.manifest.sha256
+
+    def take(self, path: Path) -> str:
+        """The digest of a file."""
+        facts = path.stat()
+        key = (str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino)
+        if key not in self._known:
+            self._known[key] = hash_file(path)
+        return self._known[key]
 
     def seal(self, found: Found, pod_uid: str) -> Seal | None:
         """What identifies a file that was seen to match; None when it is no longer that file."""
@@ -115,7 +121,7 @@ def read_found(manifest_path: Path) -> Found | None:
 def scan(folder: Path) -> tuple[Found, ...]:
     """All readable manifests of a checkpoint folder, newest first."""
     found = [item for path in folder.glob("*.json") if (item := read_found(path)) is not None]
-    return tuple(sorted(found, key=lambda item: (item.manifest.generation, item.manifest.step), reverse=True))
+    return tuple(sorted(found, key=lambda item: item.manifest.place, reverse=True))
 
 
 def list_chain(output_root: Path, folder: RunFolder) -> tuple[Found, ...]:
@@ -134,7 +140,7 @@ def _walk(output_root: Path, folder: RunFolder, own: tuple[Found, ...], lineage:
     limit: int | None = None
     for claim in lineage:
         for item in own:
-            if item.manifest.generation == claim.generation and (limit is None or item.manifest.step <= limit):
+            if item.manifest.generation == claim.generation and (limit is None or item.manifest.step < limit):
                 yield item
         if claim.resume is None:
             return
@@ -157,13 +163,22 @@ def choose_valid(candidates: tuple[Found, ...], digests: Digests) -> Choice:
     return Choice(None, tuple(notes))
 
 
-def choose_resume(output_root: Path, run: RunConfig, model: str, digests: Digests) -> Choice:
-    """The job's own work first; without any, what ``resume.from`` names.
+def choose_resume(output_root: Path, run: RunConfig, facts: DatasetFacts | None, digests: Digests) -> Choice:
+    """The job's own work first; without any, what ``resume.from`` names. What is chosen fits the job.
 
     Raises:
-        RunError: checkpoints are there but none is whole, or the named source cannot be used.
+        RunError: checkpoints are there but none is whole, or the source cannot be used or does not fit.
 
     """
+    model = build_model_line(run.model, len(facts.classes) if facts else run.model.num_classes)
+    choice = _choose(output_root, run, model, digests)
+    if choice.found is None:
+        return choice
+    refuse_misfit(choice.found.manifest, run, model, facts)
+    return Choice(choice.found, (*choice.notes, *describe_change(choice.found.manifest, run, facts)))
+
+
+def _choose(output_root: Path, run: RunConfig, model: str, digests: Digests) -> Choice:
     own = list_chain(output_root, RunFolder.of(output_root, run))
     if own:
         choice = choose_valid(own, digests)
@@ -177,7 +192,7 @@ def choose_resume(output_root: Path, run: RunConfig, model: str, digests: Digest
         return Choice(None)
     if run.resume.source == "previous":
         return choose_previous(output_root, run, model, digests)
-    return choose_named(output_root, run.resume.source, digests)
+    return choose_named(output_root, run, digests)
 
 
 def choose_previous(output_root: Path, run: RunConfig, model: str, digests: Digests) -> Choice:
@@ -200,8 +215,9 @@ def is_same_model(manifest: Manifest, model: str) -> bool:
     return manifest.model == model or manifest.model.startswith(f"{model} ")
 
 
-def choose_named(output_root: Path, source: str, digests: Digests) -> Choice:
+def choose_named(output_root: Path, run: RunConfig, digests: Digests) -> Choice:
     """The checkpoint file, or the newest whole one of the run folder, at a path below the output root."""
+    source = run.resume.source
     path = _below(output_root, source)
     if path.is_dir():
         candidates = list_chain(output_root, RunFolder(path))
@@ -209,15 +225,36 @@ def choose_named(output_root: Path, source: str, digests: Digests) -> Choice:
             raise ConfigError(f"resume.from: '{source}' holds no checkpoint with a manifest")
         choice = choose_valid(candidates, digests)
     else:
-        found = read_found(path.with_suffix(".json")) if path.is_file() else None
+        found = read_found(path.with_suffix(".json"))
         if found is None or found.path != path:
-            raise ConfigError(f"resume.from: '{source}' is no checkpoint with its manifest beside it, nor a run folder")
+            return Choice(import_foreign(output_root, run, path, digests))
         choice = choose_valid((found,), digests)
     if choice.found is None:
         raise RunError(
             FailureReason.CHECKPOINT_CORRUPT, f"resume.from: '{source}' does not match its manifest's digest"
         )
     return choice
+
+
+def import_foreign(output_root: Path, run: RunConfig, path: Path, digests: Digests) -> Found:
+    """A checkpoint that RF-DETR wrote without us. It has no digest until it is first seen; then it must keep it.
+
+    Raises:
+        ConfigError: the file is no full checkpoint of RF-DETR.
+        RunError: it is not the file that this job has begun from.
+
+    """
+    manifest = read_foreign(path, digests.take(path))
+    begun = {
+        claim.resume.sha256
+        for claim in read_claims(RunFolder.of(output_root, run).generations).values()
+        if claim.resume is not None and output_root / claim.resume.file == path
+    }
+    if begun and manifest.sha256 not in begun:
+        raise RunError(
+            FailureReason.CHECKPOINT_CORRUPT, f"resume.from: '{run.resume.source}' has changed since this job began"
+        )
+    return Found(path, manifest)
 
 
 def _below(output_root: Path, source: str) -> Path:

@@ -75,7 +75,7 @@ async def lead(folder: Path, reports: list[RunReport]) -> tuple[Leader, int]:
     """A launcher of rank 0 on a free port."""
     with listen(0) as probe:
         port = int(probe.getsockname()[1])
-    storage = Storage(folder, RUN, "p0", "model", Digests())
+    storage = Storage(folder, RUN, "p0", Digests(), lambda: None)
     leader = Leader(storage, Board(node_rank=0, attempt=2), reports.append)
     await leader.start(port)
     return leader, port

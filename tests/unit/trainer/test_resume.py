@@ -65,7 +65,7 @@ def flip(path: Path) -> None:
 def choose(root: Path, source: str = "auto") -> Choice:
     """What the run would resume from."""
     run = build_run(source=source)
-    return choose_resume(root, run, build_model_line(run.model, run.model.num_classes), Digests())
+    return choose_resume(root, run, None, Digests())
 
 
 def find_chosen(root: Path, source: str = "auto") -> Path | None:
@@ -225,7 +225,7 @@ def test_a_path_is_a_checkpoint_or_a_run_folder(tmp_path: Path) -> None:
         ("/etc", "resume.from: '/etc' must be auto, never, previous or a path below the output volume"),
         ("ns/none", "resume.from: 'ns/none' is not on the output volume"),
         ("ns/empty", "resume.from: 'ns/empty' holds no checkpoint with a manifest"),
-        ("ns/file", "resume.from: 'ns/file' is no checkpoint with its manifest beside it, nor a run folder"),
+        ("ns/file", "resume.from: 'file' is no checkpoint of RF-DETR, nor a run folder"),
         ("ns/link", "resume.from: 'ns/link' leads out of the output volume"),
     ],
 )
@@ -257,7 +257,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path, folder: RunFolder) -> None
     claim(tmp_path, 1)
     path = save(folder, 1, 10)
     digests = Digests()
-    found = choose_resume(tmp_path, RUN, LINE, digests).found
+    found = choose_resume(tmp_path, RUN, None, digests).found
     assert found is not None
 
     changed = path.with_suffix(".tmp")
@@ -271,7 +271,7 @@ def test_the_next_claim_names_its_parent_and_its_checkpoint(tmp_path: Path, fold
     """The chain that the next resume will walk."""
     claim(tmp_path, 1)
     path = save(folder, 1, 10)
-    storage = Storage(tmp_path, RUN, "pod", LINE, Digests())
+    storage = Storage(tmp_path, RUN, "pod", Digests(), lambda: None)
     found, redone = storage.choose()
     assert found.found is not None
 
@@ -282,7 +282,7 @@ def test_the_next_claim_names_its_parent_and_its_checkpoint(tmp_path: Path, fold
 
 def test_a_launcher_whose_claim_was_overtaken_gets_no_other(tmp_path: Path) -> None:
     """Another pod claimed generation 2 after it had claimed generation 1."""
-    old, new = (Storage(tmp_path, RUN, uid, LINE, Digests()) for uid in ("old", "new"))
+    old, new = (Storage(tmp_path, RUN, uid, Digests(), lambda: None) for uid in ("old", "new"))
     claimed = (old.claim(0, None, 0, 1.0), new.claim(0, None, 0, 2.0))
 
     with pytest.raises(RunError) as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rfdetr_contract.report import PERMANENT, FailureReason, Outcome, RunReport
 from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.fingerprint import DatasetFacts
 from rfdetr_trainer.launch import node
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.channel import RETRY_SECONDS, Channel, connect, wait_for_name
@@ -40,7 +41,7 @@ from rfdetr_trainer.launch.wire import (
     Unfit,
     Warm,
 )
-from rfdetr_trainer.manifest import RunFolder, build_model_line
+from rfdetr_trainer.manifest import RunFolder
 from rfdetr_trainer.resume import Digests
 
 RESULT_EVERY = 8  # tries to connect between two looks at the result
@@ -66,6 +67,7 @@ class Agent:
         self._step = 0
         self._preloaded = False
         self._judged = False
+        self._facts: DatasetFacts | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.board = Board(node_rank=0, attempt=run.attempt, age=read_age())
 
@@ -213,11 +215,12 @@ class Agent:
 
     def _check_data(self) -> None:
         if self._settings.preflight:
-            importlib.import_module(self._settings.preflight).check(self._run, self._settings.data_root)
+            preflight = importlib.import_module(self._settings.preflight)
+            self._facts = preflight.check(self._run, self._settings.data_root)
 
     async def _lead(self, flags: Flags) -> None:
-        model = build_model_line(self._run.model, self._run.model.num_classes)
-        storage = Storage(self._settings.output_root, self._run, self._settings.pod_uid, model, Digests())
+        settings = self._settings
+        storage = Storage(settings.output_root, self._run, settings.pod_uid, Digests(), lambda: self._facts)
         self._leader = Leader(storage, self.board, self._end_here)
         await self._leader.start(flags.master_port)
         await wait_for_name(flags.master_addr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rfdetr_contract import names
 from rfdetr_contract.report import SUCCESSES, FailureReason, Outcome, RunReport
 from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.fingerprint import DatasetFacts
 from rfdetr_trainer.generations import (
     Claim,
     ClaimedResume,
@@ -33,8 +35,8 @@ class Storage:
     output_root: Path
     run: RunConfig
     pod_uid: str
-    model: str
     digests: Digests
+    facts: Callable[[], DatasetFacts | None]  # what the preflight found; None: it was not asked
 
     @property
     def folder(self) -> RunFolder:
@@ -45,12 +47,15 @@ class Storage:
         """What to resume from, and the steps redone so far."""
         claims = read_claims(self.folder.generations)
         redone = claims[max(claims)].steps_redone if claims else 0
-        return choose_resume(self.output_root, self.run, self.model, self.digests), redone
+        return choose_resume(self.output_root, self.run, self.facts(), self.digests), redone
 
     def seal(self, choice: Choice) -> Resume | None:
         """The choice as it travels, with the proof that this pod has hashed it."""
         found = choice.found
-        return found.to_resume(self.digests.seal(found, self.pod_uid)) if found else None
+        facts = self.facts()
+        if found is None:
+            return None
+        return found.to_resume(self.digests.seal(found, self.pod_uid), facts.fingerprint if facts else "")
 
     def verify(self, file: str) -> bool:
         """The named checkpoint of this run is whole; the digest is remembered."""
