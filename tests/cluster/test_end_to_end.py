@@ -202,7 +202,7 @@ def test_an_operator_that_dies_twice_harms_nothing(
     kill_operator()
 
     timings.add("Running to Complete", job.wait("the end", lambda status: status.get("phase") == "Succeeded", 400))
-    assert (before, {"counted": 0, "preemptions": 0, "process": 0}, 1) == (
+    assert (before, {"counted": 0, "nodeLosses": 0, "preemptions": 0, "process": 0}, 1) == (
         read_uids(job),
         job.status()["restarts"],
         job.status()["attempt"],
