@@ -171,6 +171,11 @@ class Resume(ApiModel):
         description="auto: this very job's newest checkpoint; never: start fresh; previous: the newest run of the same "
         "name and model; or a checkpoint path below the claim. Default: auto.",
     )
+    allow_dataset_change: bool = Field(
+        False,
+        description="true: go on although the data set's annotations are not those of the checkpoint; the classes must "
+        "be the same. Default: false, and the job fails with both fingerprints.",
+    )
 
 
 YEAR = 31_622_400  # seconds

@@ -187,7 +187,7 @@ def _build_resume(spec: Spec) -> ResumeRun:
     source = spec.resume.source
     if source not in RESUME_WORDS:
         check_relative("resume.from", source)
-    return ResumeRun(source=source)
+    return ResumeRun(source=source, allow_dataset_change=spec.resume.allow_dataset_change)
 
 
 def build_run_hash(spec: Spec) -> str:
