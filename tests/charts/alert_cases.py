@@ -72,7 +72,7 @@ STALE = (
     Case("RFDETRCheckpointStale", "one-every-ten-minutes", 99, {**RUNNING, **BEGUN, SAVED: "600+60x300"}),
     Case("RFDETRCheckpointStale", "the-job-has-ended", 99, {**phase("Succeeded"), **BEGUN, SAVED: "1200x300"}),
 )
-POD_DEATHS = job("rfdetr_job_restarts_total", reason="CudaOOM")
+POD_DEATHS = job("rfdetr_job_restarts_total", reason="WorkerFailed")
 PREEMPTIONS = job("rfdetr_job_restarts_total", reason="Preempted")
 PROCESS_DEATHS = job("rfdetr_process_restarts_total", node_rank="0", reason="Crashed")
 LOOP = (
@@ -89,6 +89,12 @@ LOOP = (
         {PROCESS_DEATHS: "0 0 0 0 0 1 1 1 1 1 2 2 2 2 2 3 3 3 3 3 4 4 4 4 4 5x30"},
     ),
     Case("RFDETRRestartLoop", "preempted-again-and-again", 40, {PREEMPTIONS: "0+1x60"}),
+    Case(
+        "RFDETRRestartLoop",
+        "others-wait-for-a-preempted-pod",
+        40,
+        {job("rfdetr_job_restarts_total", reason="ProcessRestart"): "0+1x60"},
+    ),
     Case("RFDETRRestartLoop", "one-death", 40, {POD_DEATHS: "0x20 1x60"}),
 )
 WANTED, READY = job("rfdetr_job_nodes_desired"), job("rfdetr_job_nodes_ready")
@@ -135,16 +141,22 @@ RECONCILES = (
         "RFDETRReconcileErrors",
         "every-second-one",
         40,
-        {'rfdetr_reconciles_total{result="ok"}': "0+60x60", 'rfdetr_reconciles_total{result="error"}': "0+60x60"},
+        {'rfdetr_reconciles_total{result="ok"}': "0+60x60", 'rfdetr_reconciles_total{result="Unavailable"}': "0+60x60"},
         {"severity": "warning"},
     ),
     Case(
         "RFDETRReconcileErrors",
         "one-in-a-hundred",
         40,
-        {'rfdetr_reconciles_total{result="ok"}': "0+99x60", 'rfdetr_reconciles_total{result="error"}': "0+1x60"},
+        {'rfdetr_reconciles_total{result="ok"}': "0+99x60", 'rfdetr_reconciles_total{result="Unavailable"}': "0+1x60"},
     ),
-    Case("RFDETRReconcileErrors", "nothing-to-do", 40, {'rfdetr_reconciles_total{result="error"}': "3x60"}),
+    Case(
+        "RFDETRReconcileErrors",
+        "somebody-else-wrote-in-between",
+        40,
+        {'rfdetr_reconciles_total{result="ok"}': "0+60x60", 'rfdetr_reconciles_total{result="Conflict"}': "0+60x60"},
+    ),
+    Case("RFDETRReconcileErrors", "nothing-to-do", 40, {'rfdetr_reconciles_total{result="Unavailable"}': "3x60"}),
 )
 CASES = (
     *STALLED, *LOSS_NAN, *STALE, *LOOP, *NODES, *FAILED, *REGRESSING, *LOADER, *DOWN, *RECONCILES,

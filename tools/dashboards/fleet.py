@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.dashboards.board import Board, Row
-from tools.dashboards.looks import PATIENCE, color_phases, name_phases
+from tools.dashboards.looks import PATIENCE, PODS, color_phases, name_phases
 from tools.dashboards.panels import Curves, Query, Stat, Steps, Table, paint
 
 JOBS = 'namespace=~"$namespace", job_name=~"$job_name"'
@@ -131,7 +131,7 @@ JOB_TABLE = Row(
                 cell(f"{seconds(USEFUL)} / {seconds()}"),
                 cell(each("rfdetr_job_nodes_ready")),
                 cell(each("rfdetr_job_nodes_desired")),
-                cell(f"sum by ({EACH}) (rfdetr_job_restarts_total{{{JOBS}}})"),
+                cell(f"sum by ({EACH}) (rfdetr_job_restarts_total{{{JOBS}, {PODS}}})"),
                 cell(f"time() - {each('rfdetr_job_last_checkpoint_timestamp_seconds')}"),
                 cell(f"max by ({EACH}, model) (rfdetr_job_info{{{JOBS}}})"),
             ),
@@ -216,9 +216,9 @@ HEALTH = Row(
             soft_max=1,
         ),
         Curves(
-            title="Restarts by reason",
-            description="Pods replaced since each job was created. Preempted ones spend no budget.",
-            queries=(Query(f"sum by (reason) (rfdetr_job_restarts_total{{{JOBS}}})", "{{reason}}"),),
+            title="Pods replaced, by reason",
+            description="In all, over the jobs that exist. WorkerFailed spends the job's budget; Preempted and NodeLost do not.",
+            queries=(Query(f"sum by (reason) (rfdetr_job_restarts_total{{{JOBS}, {PODS}}})", "{{reason}}"),),
             width=8,
             style="stairs",
             limits=(0, None),

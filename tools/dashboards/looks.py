@@ -28,6 +28,7 @@ CATEGORIES = {
     "redone": ("Steps redone", "orange"),
     "hang": ("Hang", "red"),
 }
+PODS = 'reason!="ProcessRestart"'  # restarts inside pods have a series of their own, and accompany each lost peer
 PATIENCE: Steps = ((None, "green"), (0.5, "yellow"), (0.8, "red"))
 RESTARTS: Steps = ((None, "text"), (1, "yellow"), (5, "red"))
 

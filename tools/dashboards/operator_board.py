@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.dashboards.board import Board, Row
-from tools.dashboards.looks import GREY, name_phases
+from tools.dashboards.looks import GREY, PODS, name_phases
 from tools.dashboards.panels import Curves, Query, Stat, paint
 
 JOBS = 'namespace=~"$namespace", job_name=~"$job_name"'
@@ -19,7 +19,7 @@ def quantiles(metric: str) -> tuple[Query, ...]:
 
 
 QUANTILES = {"p50": paint("blue", **{"custom.lineWidth": 3}), "p90": paint(GREY), "p99": paint("orange")}
-ERRORS = 'result="error"'
+ERRORS = 'result!~"ok|Conflict"'
 
 SUMMARY = Row(
     4,
@@ -94,14 +94,19 @@ WORK = Row(
     (
         Curves(
             title="Reconciles by result",
-            description="Reconciles a second. Conflicts are usual and retried; errors are not.",
+            description="Reconciles a second. A Conflict is usual and tried again at once; other names than ok are errors.",
             queries=(Query("sum by (result) (rate(rfdetr_reconciles_total[$__rate_interval]))", "{{result}}"),),
             width=8,
             unit="ops",
             decimals=2,
             style="area",
             limits=(0, None),
-            series={"ok": paint("green"), "error": paint("red"), "conflict": paint("yellow")},
+            series={
+                "ok": paint("green"),
+                "Conflict": paint("yellow"),
+                "Unavailable": paint("red"),
+                "Refused": paint("orange"),
+            },
         ),
         Curves(
             title="Reconcile duration",
@@ -226,8 +231,8 @@ CHANGES = Row(
     (
         Curves(
             title="Pods replaced, by reason",
-            description="In all, over the jobs that exist. Preempted: taken by the cluster; other reasons spend the job's budget.",
-            queries=(Query(f"sum by (reason) (rfdetr_job_restarts_total{{{JOBS}}})", "{{reason}}"),),
+            description="In all, over the jobs that exist. WorkerFailed spends the job's budget; Preempted and NodeLost do not.",
+            queries=(Query(f"sum by (reason) (rfdetr_job_restarts_total{{{JOBS}, {PODS}}})", "{{reason}}"),),
             width=8,
             style="stairs",
             limits=(0, None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.dashboards.board import Row
-from tools.dashboards.looks import GREY, PATIENCE, RESTARTS, name_phases
+from tools.dashboards.looks import GREY, PATIENCE, PODS, RESTARTS, name_phases
 from tools.dashboards.panels import Curves, Query, Stat, paint
 from tools.dashboards.run_queries import DASHED, JOB, highest, map_of, of
 
@@ -88,7 +88,7 @@ SUMMARY = Row(
         Stat(
             title="Restarts",
             description="Pods replaced since the job was created, for any reason. The dashed lines in the graphs are rendezvous rounds.",
-            queries=(Query(f"sum (rfdetr_job_restarts_total{{{JOB}}}) or vector(0)", "restarts", now=True),),
+            queries=(Query(f"sum (rfdetr_job_restarts_total{{{JOB}, {PODS}}}) or vector(0)", "restarts", now=True),),
             width=4,
             steps=RESTARTS,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.dashboards.board import Board, Mark, Row
-from tools.dashboards.looks import GREY, name_categories
+from tools.dashboards.looks import GREY, PODS, name_categories
 from tools.dashboards.panels import Curves, Query, Shares, Stat, paint
 from tools.dashboards.run_quality import OPTIMISATION, QUALITY, SCORES, SUMMARY
 from tools.dashboards.run_queries import DASHED, JOB, grown, highest, newer, quantile, rate
@@ -157,7 +157,7 @@ WORLD = Row(
             description="By reason, in all: worker processes restarted in their pods, pods replaced by the operator, checkpoints not saved.",
             queries=(
                 Query(f"max by (reason) (rfdetr_process_restarts_total{{{JOB}}})", "Processes: {{reason}}"),
-                Query(f"max by (reason) (rfdetr_job_restarts_total{{{JOB}}})", "Pods: {{reason}}"),
+                Query(f"max by (reason) (rfdetr_job_restarts_total{{{JOB}, {PODS}}})", "Pods: {{reason}}"),
                 Query(f"max by (reason) (rfdetr_checkpoint_failures_total{{{JOB}}})", "Checkpoints: {{reason}}"),
             ),
             width=8,

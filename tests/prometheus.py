@@ -1,0 +1,86 @@
+"""A real Prometheus for as long as a test needs it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Json = dict[str, Any]
+PATIENCE = 30.0  # seconds until it is ready
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """What it says over HTTP."""
+
+    port: int
+    folder: Path
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """The data of an answer; raises ``ValueError`` with Prometheus' own words."""
+        query = urllib.parse.urlencode(parameters)
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}?{query}", timeout=20) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise ValueError(f"{parameters}: {error.read().decode()}") from None
+
+    def values(self, expr: str, start: float, end: float, step: float = 1.0) -> list[float]:
+        """Every finite value of a range query."""
+        data = self.ask("query_range", query=expr, start=f"{start:.3f}", end=f"{end:.3f}", step=f"{step:g}")
+        found = [float(value) for series in data["result"] for _, value in series["values"]]
+        return [value for value in found if math.isfinite(value)]
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@contextmanager
+def running_prometheus(folder: Path, port: int, config: Mapping[str, Any]) -> Iterator[Prometheus]:
+    """Prometheus with this configuration; its data stay in the folder."""
+    program = shutil.which("prometheus")
+    assert program is not None, (
+        "prometheus is not on PATH; install it: apt-get install --no-install-recommends prometheus"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(dict(config)))
+    flags = {
+        "config.file": folder / "prometheus.yml",
+        "storage.tsdb.path": folder / "data",
+        "web.listen-address": f"127.0.0.1:{port}",
+        "web.console.templates": folder,
+        "web.console.libraries": folder,
+        "log.level": "warn",
+    }
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, *(f"--{key}={value}" for key, value in flags.items())], stdout=log, stderr=log
+        )
+        try:
+            server, deadline = Prometheus(port, folder), time.monotonic() + PATIENCE
+            while not server.is_ready():
+                assert process.poll() is None, (folder / "prometheus.log").read_text()
+                assert time.monotonic() < deadline, (folder / "prometheus.log").read_text()
+                time.sleep(0.1)
+            yield server
+        finally:
+            process.terminate()
+            process.wait()
