@@ -40,6 +40,7 @@ class FakeCluster:
     hidden: set[str] = field(default_factory=set)  # objects that carry no label of ours
     nodes: dict[str, NodeState] = field(default_factory=dict)
     refusal: str = ""  # what every create of a pod gets, as long as it is set
+    room: int | None = None  # pods that the quota allows
     meanwhile: Callable[[], None] | None = None  # what somebody does between our read and our write, once
     lives: int | None = None
     version: int = 1
@@ -81,8 +82,8 @@ class FakeCluster:
 
     async def create(self, key: Key, what: Create, owner_uid: str) -> None:
         name = what.manifest["metadata"]["name"]
-        if self.refusal and what.kind == "Pod":
-            raise Refused(self.refusal)
+        if what.kind == "Pod" and (self.refusal or self.room == len(self.pods)):
+            raise Refused(self.refusal or "exceeded quota")
         shelf = {"Pod": self.pods, "Service": self.services, "PersistentVolumeClaim": self.claims}[what.kind]
         if name in shelf:
             if "deletionTimestamp" in shelf[name]["metadata"]:

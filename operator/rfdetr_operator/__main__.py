@@ -130,9 +130,8 @@ class Service:
         self.resync.hurry()
 
     def _hear(self, jobs: frozenset[Key]) -> None:
-        self._metrics.keep_jobs(jobs)
         if self.leads.is_set():
-            for key in jobs:
+            for key in jobs | self._metrics.find_gone(jobs):
                 self._queue.add(key)
 
     async def watch(self, connection: Connection, settings: Settings, stop: asyncio.Event) -> None:

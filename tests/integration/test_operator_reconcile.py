@@ -314,6 +314,7 @@ def test_a_refused_create_stands_in_the_status_until_it_works() -> None:
     told = [each for each in bench.cluster.log if "status" in each]
     running = find_condition(bench.cluster.status, "Running")
     bench.cluster.refusal = ""
+    bench.seconds = 60
     bench.run()
 
     assert ([timedelta(seconds=60)] * 3, ["status Starting", "status Starting"]) == (waits, told)
@@ -323,6 +324,43 @@ def test_a_refused_create_stands_in_the_status_until_it_works() -> None:
         running.message,
     )
     assert "Running" == bench.cluster.status.phase
+
+
+def test_half_a_gang_that_never_ran_holds_nothing() -> None:
+    """The quota has room for one of two pods: it gives its place back at once, and both are tried again later."""
+    bench = Bench(FakeCluster(room=1))
+    wait = bench.reconcile()
+    bench.cluster.run_all()
+    for _ in range(2):
+        bench.reconcile()
+    bench.cluster.finish_deletions()
+    bench.reconcile()
+    none = dict(bench.cluster.pods)
+    bench.cluster.room = None
+    bench.seconds = 60
+    bench.run()
+
+    assert (timedelta(seconds=60), {}) == (wait, none)
+    assert 1 == bench.cluster.log.count("delete shelves-0")
+    assert ("Running", (0, 0)) == (bench.cluster.status.phase, read_restarts(bench))
+
+
+def test_a_gang_that_ran_keeps_what_it_has() -> None:
+    """A replacement that is refused costs the peers nothing: they wait with what they know."""
+    bench = Bench()
+    bench.run()
+    bench.cluster.refusal = "quota"
+    bench.cluster.vanish(1)
+    for _ in range(3):
+        bench.reconcile()
+
+    assert ["shelves-0"] == list(bench.cluster.pods)
+
+
+def read_restarts(bench: Bench) -> tuple[int, int]:
+    """Counted failures and preemptions."""
+    restarts = bench.cluster.status.restarts
+    return (restarts.counted, restarts.preemptions) if restarts else (0, 0)
 
 
 def test_a_job_is_deleted_when_its_time_is_over() -> None:

@@ -481,6 +481,7 @@ class Status(StatusModel):
     counted_pods: Annotated[list[Label], Field(max_length=256)] = Field(
         [], description="Uids of lost pods that are counted already and whose objects may still be there."
     )
+    refused_time: Time | None = Field(None, description="When the API server last refused a child.")
     last_failure_time: Time | None = Field(None, description="When a pod last spent runPolicy.maxRestarts.")
     resizes: int | None = Field(None, description="Attempts that began because the job was changed.")
     start_time: Time | None = Field(None, description="When the first attempt began.")

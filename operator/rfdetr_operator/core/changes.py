@@ -7,7 +7,7 @@ from typing import Any
 
 from rfdetr_operator.api.v1alpha1 import Status
 
-SOFT = frozenset({"display", "progress", "world", "countedPods"})
+SOFT = frozenset({"display", "progress", "world", "countedPods", "refusedTime"})
 
 
 class Change(enum.StrEnum):

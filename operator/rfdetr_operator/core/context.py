@@ -75,6 +75,13 @@ class Context:
         return due and not self.observed.workers
 
     @property
+    def is_held_back(self) -> bool:
+        """The gang never ran, and the API server refuses a part of it."""
+        running = find_condition(self.status, "Running")
+        refused = running is not None and running.reason == Reason.CREATE_REFUSED
+        return refused and self.status.phase == Phase.STARTING
+
+    @property
     def report(self) -> RunReport | None:
         """Rank 0's last words, else its live report."""
         last = next((each.report for each in self.workers if each.node_rank == 0 and each.report), None)

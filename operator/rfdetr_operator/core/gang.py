@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from rfdetr_operator.api.v1alpha1 import Status, TrainingJob
-from rfdetr_operator.core.conditions import Phase, Reason, State, build_status
-from rfdetr_operator.core.context import Context, build_delete, keep_state, next_status
+from rfdetr_operator.core.conditions import Phase, Reason, State, build_status, find_condition
+from rfdetr_operator.core.context import Context, build_delete, choose_living, keep_state, next_status
 from rfdetr_operator.core.failures import Kind
 from rfdetr_operator.core.manifests import build_claim, build_pod, build_service, choose_checkpoint_claim
 from rfdetr_operator.core.model import Create, Plan, PodPhase
 from rfdetr_operator.core.replacing import choose_due
 from rfdetr_operator.core.run_config import build_run_config
+from rfdetr_operator.core.times import format_time, read_time
 
+REFUSED_RETRY = timedelta(seconds=60)  # a quota may be raised, a webhook mended
 NAME_RETRY = timedelta(seconds=2)  # what carries a needed name is not watched when it is not ours
 PROBLEMS = frozenset(
     {
@@ -38,12 +40,25 @@ def plan_gang(context: Context) -> Plan:
     due = choose_due(context.status)
     if context.missing and due is not None and context.now < due:
         return Plan(status, requeue_after=due - context.now)
+    if (refused := plan_refused(context, status)) is not None:
+        return refused
     create = choose_creates(context)
     if context.observed.foreign:
         return Plan(status, create=create, requeue_after=NAME_RETRY)
     if status.phase == Phase.RUNNING and not create:
         return Plan(status, requeue_after=context.settings.poll_interval, poll=True)
     return Plan(status, create=create)
+
+
+def plan_refused(context: Context, status: Status) -> Plan | None:
+    """Until it is tried again, half a gang that never ran holds nothing that others could use."""
+    refused, running = read_time(context.status.refused_time), find_condition(context.status, "Running")
+    if refused is None or running is None or running.reason != Reason.CREATE_REFUSED or not context.missing:
+        return None
+    if (due := refused + REFUSED_RETRY) <= context.now:
+        return None
+    half = choose_living(context.workers) if context.is_held_back else ()
+    return Plan(status, delete=half, requeue_after=due - context.now)
 
 
 def choose_creates(context: Context) -> tuple[Create, ...]:
@@ -65,7 +80,8 @@ def choose_creates(context: Context) -> tuple[Create, ...]:
 def refuse(job: TrainingJob, message: str, now: datetime) -> Status:
     """The status of a job whose child the API server will not make, in the API server's own words."""
     phase = Phase(job.status.phase or Phase.STARTING)
-    return build_status(job.status, State(phase, Reason.CREATE_REFUSED, message), job.metadata, now)
+    state = State(phase, Reason.CREATE_REFUSED, message)
+    return build_status(job.status, state, job.metadata, now, refused_time=format_time(now))
 
 
 def choose_state(context: Context) -> State:

@@ -33,7 +33,8 @@ def plan_replace(context: Context) -> Plan | None:
     """Count what is newly lost, then remove the objects of the dead."""
     known = set(context.status.counted_pods)
     fresh = [each for each in context.verdicts if each.worker.uid not in known]
-    preempted = [each for each in fresh if each.kind in (Kind.PREEMPTED, Kind.LEAVING)]
+    taken = (Kind.PREEMPTED, Kind.LEAVING)
+    preempted = [each for each in fresh if each.kind in taken and not context.is_held_back]  # else we deleted it
     failed = [each for each in fresh if each.kind is Kind.FAILED]
     vanished = context.missing if context.status.phase == Phase.RUNNING else ()
     dead = choose_dead(context)

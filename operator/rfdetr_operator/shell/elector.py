@@ -94,6 +94,7 @@ class Elector:
         self._since = 0.0
         self._safe_until = -1.0
         self._has_led = False
+        self._is_reached = True  # an outage is said once
 
     def may_write(self) -> bool:
         """It leads, at this very moment."""
@@ -106,8 +107,11 @@ class Elector:
             try:
                 async with asyncio.timeout(self._terms.seconds / 3):
                     await self.compete()
+                self._is_reached = True
             except (ClusterError, TimeoutError) as error:
-                log.warning("the lease was not reached", extra={"error": f"{type(error).__name__}: {error}"})
+                if self._is_reached:
+                    log.warning("the lease was not reached", extra={"error": f"{type(error).__name__}: {error}"})
+                self._is_reached = False
             beat()
             if self._has_led and self._lease is None:
                 return

@@ -65,10 +65,9 @@ class Metrics:
         if shelf is None or shelf.view != seen.view:
             self._jobs[key] = Shelf(seen.view)
 
-    def keep_jobs(self, living: frozenset[Key]) -> None:
-        """Forget every job that is not among these: its last event may have been lost."""
-        for key in [key for key in self._jobs if key not in living]:
-            self.observe_job(key, None)
+    def find_gone(self, living: frozenset[Key]) -> frozenset[Key]:
+        """Jobs that are told of and are not among these: their last event was lost."""
+        return frozenset(self._jobs) - living
 
     def observe_call(self, verb: str, resource: str, code: str) -> None:
         """One call of the API server."""

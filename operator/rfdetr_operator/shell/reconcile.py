@@ -14,7 +14,7 @@ from rfdetr_operator.api.v1alpha1 import Metadata, Status, TrainingJob, parse_jo
 from rfdetr_operator.core.admission import choose_claims, plan_unreadable
 from rfdetr_operator.core.changes import Change, build_patch, choose_change, dump_status
 from rfdetr_operator.core.conditions import Reason
-from rfdetr_operator.core.gang import refuse
+from rfdetr_operator.core.gang import REFUSED_RETRY, refuse
 from rfdetr_operator.core.job_view import JobView, build_view, keep_progress_time
 from rfdetr_operator.core.model import Create, Notice, Observed, Plan
 from rfdetr_operator.core.observed import observe
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 JobObserver = Callable[[Key, "Seen | None"], None]
 LONGEST_CHAIN: Final = 4  # plans in one pass: a chain is a raised attempt and what follows from it
 NAME_RETRY: Final = timedelta(seconds=2)
-REFUSED_RETRY: Final = timedelta(seconds=60)  # a quota may be raised, a webhook mended
 
 
 @dataclass(frozen=True, slots=True)

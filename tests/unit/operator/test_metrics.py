@@ -117,20 +117,20 @@ def test_the_series_of_a_job_go_with_it() -> None:
             metrics.observe_job(Key(NAMESPACE, f"job-{n - 10}"), None)
         if n % 1000 == 999:
             largest = max(largest, len(metrics.render().splitlines()))
-    metrics.keep_jobs(frozenset())
+    for key in metrics.find_gone(frozenset()):
+        metrics.observe_job(key, None)
 
     assert (empty, True) == (metrics.render(), largest < 10 * 60 + len(empty.splitlines()))
 
 
-def test_a_job_that_left_without_a_word_is_forgotten_with_the_next_list() -> None:
-    """Its last event may be lost with a watch."""
+def test_a_job_that_left_without_a_word_is_found_with_the_next_list() -> None:
+    """Its last event may be lost with a watch: a pass over it will see that it is gone."""
     metrics = Metrics()
     seen = see(*make_long_run())
     metrics.observe_job(Key("a", "stays"), seen)
     metrics.observe_job(Key("a", "left"), seen)
-    metrics.keep_jobs(frozenset({Key("a", "stays")}))
 
-    assert b'rfdetr_jobs{namespace="team",phase="Running"} 1.0\n' in metrics.render()
+    assert frozenset({Key("a", "left")}) == metrics.find_gone(frozenset({Key("a", "stays"), Key("a", "new")}))
 
 
 def test_a_recovery_lasts_from_the_loss_to_the_last_rank_that_runs() -> None:
