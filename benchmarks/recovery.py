@@ -77,6 +77,12 @@ def choose_ready(marks: Sequence[Mark], ranks: int, saved: float | None) -> dict
     return newest
 
 
+def find_worker(watch: Watch, program: Program, rank: int) -> int | None:
+    """The rank's process below a program, if it lives and has said something."""
+    newest = next((mark.pid for mark in reversed(watch.read()) if mark.rank == rank), None)
+    return newest if newest is not None and newest in program.read_tree() else None
+
+
 def find_first(marks: Sequence[Mark], old: frozenset[int], what: What) -> Mark | None:
     """The first mark of its kind by a process that is not an old one."""
     return next((mark for mark in marks if mark.what == what and mark.pid not in old), None)

@@ -88,10 +88,10 @@ def write_bytecode() -> None:
         subprocess.run(command, env=build_env(), capture_output=True, check=False)
 
 
-def create_dataset(folder: Path) -> None:
+def create_dataset(folder: Path, images: int = IMAGES) -> None:
     """Handwritten digits of two classes in COCO layout; seconds, no network."""
     command = [sys.executable, "-m", "examples.data.digits", str(folder), "--classes", str(CLASSES)]
-    command += ["--train", str(IMAGES), "--valid", "8", "--seed", "0"]
+    command += ["--train", str(images), "--valid", "8", "--seed", "0"]
     done = subprocess.run(command, cwd=REPOSITORY, env=build_env(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotRun(f"the data set could not be made: {done.stderr.strip().splitlines()[-1:] or done.returncode}")

@@ -1,11 +1,12 @@
 """RF-DETR under stock torchrun: its Lightning primitives, Lightning's own ModelCheckpoint every few steps, and a resume
-from the file that this leaves: `torchrun ... stock_torchrun.py DATA OUT`.
+from the file that this leaves: `torchrun ... stock_torchrun.py DATA OUT [save-on-exception | per-epoch]`.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Mortal(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checke
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def main(data: Path, out: Path) -> None:
+def main(data: Path, out: Path, ways: Sequence[str]) -> None:
     torch.set_num_threads(1)
     pl.seed_everything(workload.SEED, workers=True)
     model, training = build_configs(data, out)
@@ -66,14 +67,16 @@ def main(data: Path, out: Path) -> None:
     checkpoint = out / "steps" / "last.ckpt"
     saver = ModelCheckpoint(
         dirpath=str(checkpoint.parent),
-        every_n_train_steps=workload.STEPS_BETWEEN_CHECKPOINTS,
+        every_n_train_steps=None if "per-epoch" in ways else workload.STEPS_BETWEEN_CHECKPOINTS,
+        every_n_epochs=1 if "per-epoch" in ways else None,
         save_top_k=0,
         save_last=True,
         enable_version_counter=False,
+        save_on_exception="save-on-exception" in ways,
     )
-    trainer.callbacks += [Mortal(), saver]
+    trainer.callbacks += [saver] if "save-on-exception" in ways else [saver, Mortal()]
     trainer.fit(module, datamodule, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
