@@ -78,6 +78,7 @@ def generation_file(generation: int) -> str:
     return f"{generation:06d}.json"
 
 
-def checkpoint_stem(generation: int, step: int) -> str:
-    """The common stem of a checkpoint (``.ckpt``) and its manifest (``.json``)."""
-    return f"g{generation:06d}-s{step:08d}"
+def checkpoint_stem(generation: int, step: int, batch_in_epoch: int = 0) -> str:
+    """The common stem of a checkpoint (``.ckpt``) and its manifest (``.json``); inside an epoch it names the batch too."""
+    stem = f"g{generation:06d}-s{step:08d}"
+    return f"{stem}-b{batch_in_epoch:06d}" if batch_in_epoch else stem

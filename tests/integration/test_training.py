@@ -31,7 +31,7 @@ from rfdetr_contract.run import (
     Topology,
     TrainingRun,
 )
-from rfdetr_trainer.checkpoint_io import load_verified
+from rfdetr_trainer.loading import load_verified
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.messages import WorkerMessage
 from rfdetr_trainer.resume import Resume

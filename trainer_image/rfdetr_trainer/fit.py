@@ -23,16 +23,22 @@ from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
 from rfdetr_trainer.callbacks.finish import Breathe, Finish
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
 from rfdetr_trainer.callbacks.meter import Meter
+from rfdetr_trainer.callbacks.own_best import OwnBest
 from rfdetr_trainer.callbacks.progress import ProgressReporter
 from rfdetr_trainer.callbacks.resumed import Resumed
 from rfdetr_trainer.callbacks.seeds import StepSeeds
-from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, rescale_batches, write_durable
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Patience
+from rfdetr_trainer.durable import write_durable
+from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.fingerprint import DatasetFacts, read_facts
 from rfdetr_trainer.judge import judge
+from rfdetr_trainer.loading import rescale_batches
 from rfdetr_trainer.manifest import RunFolder, build_model_line
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.outcome import End
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.sampler import ResumableDataModule, seed_everything
+from rfdetr_trainer.sets import Keep, SetFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +68,11 @@ def fit(run: RunConfig, this: Round) -> End:
     folder = RunFolder.of(this.output_root, run)
     data = this.data_root / run.dataset.path
     layout = dataset.detect_layout(data, run.dataset.format)
-    num_classes = run.model.num_classes or dataset.count_classes(data, layout)
-    model_config, train_config = build_configs(run, this, folder, num_classes)
+    facts = read_facts(data, layout, this.resume.dataset if this.resume else "")
+    model_config, train_config = build_configs(run, this, folder, len(facts.classes))
 
     reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
-    storage = build_storage(run, this, folder, num_classes, (reporter, meter))
+    storage = build_storage(run, this, folder, facts, (reporter, meter))
     reporter.scored = lambda score: setattr(storage, "score", score)
     world, loss = WorldGuard(run, this.line), LossGuard()
     first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
@@ -83,6 +89,7 @@ def fit(run: RunConfig, this: Round) -> End:
     ends: list[End] = []
 
     def conclude(trainer: Any, module: Any, breathe: Breathe) -> None:
+        storage.drain()
         if storage.fault is not None:  # no marker of success beside a state that is not there
             raise storage.fault
         judgement = judge_best(run, this, folder, (module, datamodule, breathe), reporter)
@@ -92,17 +99,23 @@ def fit(run: RunConfig, this: Round) -> End:
     trainer.callbacks += [
         StepSeeds(run.training.seed),
         Resumed(),
+        *([] if is_own(this.resume, folder) else [OwnBest(reporter)]),
         loss,
         world,
         ConfigBeatsCheckpoint(run),
         reporter,
         meter,
-        Boundary(this.flag, run.checkpoints, target, is_saved=lambda: storage.fault is None, broken=loss.read),
+        Boundary(this.flag, run.checkpoints, target, is_saved=storage.drain, broken=loss.read),
         Finish(this.flag, conclude),
     ]
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     meter.enter("end")
     return ends[0] if ends else choose_end(trainer)
+
+
+def is_own(resume: Resume | None, folder: RunFolder) -> bool:
+    """Nothing to resume from, or what this very run has saved."""
+    return resume is None or Path(resume.file).parent == folder.checkpoints
 
 
 def build_configs(run: RunConfig, this: Round, folder: RunFolder, num_classes: int) -> tuple[Any, Any]:
@@ -140,15 +153,18 @@ def build_strategy(run: RunConfig, *, resuming: bool) -> DDPStrategy:
 
 
 def build_storage(
-    run: RunConfig, this: Round, folder: RunFolder, num_classes: int, told: tuple[ProgressReporter, Meter]
+    run: RunConfig, this: Round, folder: RunFolder, facts: DatasetFacts, told: tuple[ProgressReporter, Meter]
 ) -> DurableCheckpointIO:
     """The checkpoint plugin of this round."""
     reporter, meter = told
 
-    def tell(state: CheckpointState | None, fault: str) -> None:
+    def tell(state: CheckpointState | None, fault: RunError | None) -> None:
         if state is not None:
             reporter.checkpoint = state
-        meter.note_storage(fault)
+        if fault is None:
+            meter.note_storage("")
+        else:
+            meter.note_storage(fault.message, fault.reason)
 
     return DurableCheckpointIO(
         folder,
@@ -158,7 +174,9 @@ def build_storage(
             accumulation=run.batch.accumulation,
             effective_batch=run.batch.effective,
             config_hash=run.hash(),
-            model=build_model_line(run.model, num_classes),
+            model=build_model_line(run.model, len(facts.classes)),
+            classes=facts.classes,
+            dataset=facts.fingerprint,
             rfdetr=version("rfdetr"),
             torch=torch.__version__,
         ),
@@ -169,7 +187,8 @@ def build_storage(
         ),
         this.resume,
         tell,
-        this.pod_uid,
+        pod_uid=this.pod_uid,
+        patience=Patience(last=max(run.limits.stop_seconds - 10.0, 1.0)),
     )
 
 

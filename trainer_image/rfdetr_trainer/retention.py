@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from rfdetr_contract import names
 from rfdetr_trainer.manifest import Manifest, RunFolder
 
 
@@ -28,7 +29,8 @@ def choose_doomed(
 ) -> tuple[Manifest, ...]:
     """The sets to delete, oldest first. What this round resumed from stays until ``last`` newer ones are durable."""
     ours = sorted(
-        (one for one in manifests if one.generation <= generation), key=lambda one: (one.generation, one.step)
+        (one for one in manifests if one.generation <= generation),
+        key=lambda one: one.place,
     )
     newest = ours[len(ours) - max(last, 1) :]
     scored = sorted((one for one in ours if one.map50_95 is not None), key=lambda one: (one.map50_95 or 0.0, one.step))
@@ -37,6 +39,13 @@ def choose_doomed(
     if resumed is not None and own < max(last, 1):
         kept.add(resumed)
     return tuple(one for one in ours if one.file not in kept)
+
+
+def find_orphans(folder: Path, generation: int) -> tuple[Path, ...]:
+    """States of earlier generations without a manifest: their writer, or whoever removed them, died in between."""
+    mark = names.checkpoint_stem(generation, 0).partition("-")[0]
+    found = [path for path in folder.glob("g*.ckpt") if path.name.partition("-")[0] < mark]
+    return tuple(path for path in found if not path.with_suffix(".json").exists())
 
 
 def find_leftovers(folder: RunFolder) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ import os
 import pickle
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ import pytest
 import torch
 
 from rfdetr_contract.report import CheckpointState, FailureReason
-from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Keep, SetFacts, load_verified, rescale_batches
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Tell
 from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.loading import load_verified, rescale_batches
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.resume import Digests, Resume, scan
 from rfdetr_trainer.retention import read_manifests
+from rfdetr_trainer.sets import Keep, SetFacts
 
 FACTS = SetFacts(
     generation=2,
@@ -28,6 +30,8 @@ FACTS = SetFacts(
     effective_batch=8,
     config_hash="c",
     model="nano",
+    classes=("a",),
+    dataset="d",
     rfdetr="1",
     torch="2",
 )
@@ -45,20 +49,24 @@ class Told:
 
     def __init__(self) -> None:
         self.states: list[CheckpointState] = []
-        self.faults: list[str] = []
+        self.faults: list[FailureReason] = []
 
-    def __call__(self, state: CheckpointState | None, fault: str) -> None:
+    def __call__(self, state: CheckpointState | None, fault: RunError | None) -> None:
         if state is not None:
             self.states.append(state)
-        if fault:
-            self.faults.append(fault)
+        if fault is not None:
+            self.faults.append(fault.reason)
 
 
-def make_io(
-    root: Path, told: Callable[[CheckpointState | None, str], None] | None = None, **keep: Any
-) -> DurableCheckpointIO:
+def make_io(root: Path, told: Tell | None = None, **keep: Any) -> DurableCheckpointIO:
     """The plugin of generation 2 over a fresh folder."""
     return DurableCheckpointIO(RunFolder(root), FACTS, Keep(**keep), None, told or Told())
+
+
+def save(io: DurableCheckpointIO, checkpoint: dict[str, Any], path: Path) -> bool:
+    """Save, and wait until it is durable."""
+    io.save_checkpoint(checkpoint, path)
+    return io.drain()
 
 
 def steps(root: Path) -> list[int]:
@@ -70,7 +78,7 @@ def test_a_save_becomes_a_file_a_manifest_and_the_name_that_was_asked_for(tmp_pa
     """RF-DETR's last.ckpt is a second name for the very same data."""
     io, folder = make_io(tmp_path), RunFolder(tmp_path)
 
-    io.save_checkpoint(make_checkpoint(7, epoch=1), folder.rfdetr / "last.ckpt")
+    save(io, make_checkpoint(7, epoch=1), folder.rfdetr / "last.ckpt")
 
     data = folder.checkpoints / "g000002-s00000007.ckpt"
     manifest = Manifest.model_validate_json(data.with_suffix(".json").read_bytes())
@@ -90,7 +98,7 @@ def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
     io, folder = make_io(tmp_path, last=2, best=1), RunFolder(tmp_path)
     for step, score in ((1, 0.1), (2, 0.9), (3, 0.2), (4, 0.3), (5, 0.4)):
         io.score = score
-        io.save_checkpoint(make_checkpoint(step), folder.checkpoints / "step.ckpt")
+        save(io, make_checkpoint(step), folder.checkpoints / "step.ckpt")
 
     assert [2, 4, 5] == steps(tmp_path)
 
@@ -98,11 +106,11 @@ def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
 def test_an_overtaken_writer_removes_nothing(tmp_path: Path) -> None:
     """A newer generation may live on what looks like surplus."""
     io, folder = make_io(tmp_path, last=1, best=0), RunFolder(tmp_path)
-    io.save_checkpoint(make_checkpoint(1), folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(1), folder.checkpoints / "step.ckpt")
     folder.generations.mkdir()
     (folder.generations / "000003.json").write_text("{}")
 
-    io.save_checkpoint(make_checkpoint(2), folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(2), folder.checkpoints / "step.ckpt")
 
     assert [1, 2] == steps(tmp_path)
 
@@ -111,7 +119,7 @@ def test_an_overtaken_writer_removes_nothing(tmp_path: Path) -> None:
 def test_damage_is_seen_before_anything_is_unpickled(tmp_path: Path, damage: str) -> None:
     """torch.load takes a flipped bit and a zeroed page without a word; the digest does not."""
     io, folder = make_io(tmp_path), RunFolder(tmp_path)
-    io.save_checkpoint(make_checkpoint(1, size=5000), folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(1, size=5000), folder.checkpoints / "step.ckpt")
     data = folder.checkpoints / "g000002-s00000001.ckpt"
     content = bytearray(data.read_bytes())
     match damage:
@@ -134,7 +142,7 @@ def test_damage_is_seen_before_anything_is_unpickled(tmp_path: Path, damage: str
 def test_a_file_that_this_pod_has_hashed_is_not_hashed_again_and_any_other_is(tmp_path: Path) -> None:
     """A seal names one file as it was; the least change breaks it, and then the digest decides."""
     io, folder = make_io(tmp_path), RunFolder(tmp_path)
-    io.save_checkpoint(make_checkpoint(1), folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(1), folder.checkpoints / "step.ckpt")
     data, digests = folder.checkpoints / "g000002-s00000001.ckpt", Digests()
     found = scan(folder.checkpoints)[0]
     unseen = digests.seal(found, "pod-0")
@@ -185,19 +193,18 @@ def test_a_volume_that_refuses_does_not_stop_the_training(tmp_path: Path, small_
     """The last good set stays, nothing half-written is left, the fault is told; a later save mends it."""
     told = Told()
     io, folder = make_io(tmp_path, told, last=1, best=0), RunFolder(tmp_path)
-    io.save_checkpoint(make_checkpoint(1), folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(1), folder.checkpoints / "step.ckpt")
 
-    io.save_checkpoint(make_checkpoint(2, size=100_000), folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(2, size=100_000), folder.checkpoints / "step.ckpt")
 
     fault = io.fault
-    assert ([1], 1, ["g000002-s00000001.ckpt", "g000002-s00000001.json"]) == (
+    assert ([1], [FailureReason.STORAGE_FULL], ["g000002-s00000001.ckpt", "g000002-s00000001.json"]) == (
         steps(tmp_path),
-        len(told.faults),
+        told.faults,
         sorted(path.name for path in folder.checkpoints.iterdir()),
     )
     assert fault is not None
-    assert fault.reason in {FailureReason.STORAGE_FULL, FailureReason.STORAGE_ERROR}
-    io.save_checkpoint(make_checkpoint(3), folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(3), folder.checkpoints / "step.ckpt")
     assert (None, [3]) == (io.fault, steps(tmp_path))
 
 
@@ -208,7 +215,7 @@ def test_a_fault_that_is_not_the_volumes_is_not_hidden(tmp_path: Path) -> None:
     io = make_io(tmp_path)
 
     with pytest.raises(OSError) as caught:  # noqa: PT011 - the number is compared
-        io.save_checkpoint(make_checkpoint(1), folder.rfdetr / "last.ckpt")
+        save(io, make_checkpoint(1), folder.rfdetr / "last.ckpt")
 
     assert caught.value.errno in {errno.EEXIST, errno.ENOTDIR}
 
