@@ -21,6 +21,7 @@ from rfdetr_operator.shell.reports import Reports
 
 log = logging.getLogger(__name__)
 
+NODES_A_LOOK: Final = 8  # at two calls each
 AVOID_FOR: Final = timedelta(minutes=5)  # by then the scheduler knows of a lost node by itself
 
 Mark = tuple[str, int, int, int]
@@ -49,6 +50,7 @@ class Lookout:
         self._memory: dict[Key, Memory] = {}
         self._lost: dict[str, datetime] = {}
         self._told = False
+        self._turn = 0
 
     def forget(self, key: Key) -> None:
         """The job is gone."""
@@ -93,14 +95,21 @@ class Lookout:
         memory.silent = {each.uid: memory.silent.get(each.uid, now) for each in mute}
         heard = any(answer is not None for answer in answers)
         stuck = [each for each in observed.workers if each.phase is PodPhase.PENDING and self._is_stuck(each, now)]
-        names = {each.node for each in [*mute, *stuck] if each.node}
+        names = self._choose_turn({each.node for each in [*mute, *stuck] if each.node})
         return replace(
             observed,
             silent={
                 each.uid: Silence(now - memory.silent[each.uid], heard or each.uid in memory.heard) for each in mute
             },
-            nodes={state.name: state for name in sorted(names) if (state := await self._read_node(name)) is not None},
+            nodes={state.name: state for name in names if (state := await self._read_node(name)) is not None},
         )
+
+    def _choose_turn(self, names: set[str]) -> list[str]:
+        """A few of the nodes, others the next time: a large job whose images are pulled must not flood the API server."""
+        ordered = sorted(names)
+        start = self._turn % len(ordered) if len(ordered) > NODES_A_LOOK else 0
+        self._turn += NODES_A_LOOK
+        return [*ordered[start:], *ordered[:start]][:NODES_A_LOOK]
 
     def _is_stuck(self, worker: Worker, now: datetime) -> bool:
         return worker.scheduled is not None and now - worker.scheduled >= self._settings.node_lost
