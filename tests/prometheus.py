@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -22,21 +23,31 @@ Json = dict[str, Any]
 PATIENCE = 30.0  # seconds until it is ready
 
 
+# What is run behind ``prefix``, where the server can be reached: the body, whatever the status.
+FETCH = """
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=20)
+except urllib.error.HTTPError as error:
+    answer = error
+sys.stdout.buffer.write(answer.read())
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """What it says over HTTP."""
+    """What it says over HTTP; ``prefix``: the words that run a program in its network."""
 
     port: int
-    folder: Path
+    prefix: tuple[str, ...] = ()
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer; raises ``ValueError`` with Prometheus' own words."""
-        query = urllib.parse.urlencode(parameters)
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}?{query}", timeout=20) as answer:
-                return json.load(answer)["data"]
-        except urllib.error.HTTPError as error:
-            raise ValueError(f"{parameters}: {error.read().decode()}") from None
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        answer = json.loads(self._fetch(url))
+        if answer["status"] != "success":
+            raise ValueError(f"{parameters}: {answer['error']}")
+        return answer["data"]
 
     def values(self, expr: str, start: float, end: float, step: float = 1.0) -> list[float]:
         """Every finite value of a range query."""
@@ -47,14 +58,25 @@ class Prometheus:
     def is_ready(self) -> bool:
         """Whether it answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
+            return b"Ready" in self._fetch(f"http://127.0.0.1:{self.port}/-/ready")
+        except (OSError, subprocess.CalledProcessError):
             return False
+
+    def _fetch(self, url: str) -> bytes:
+        if self.prefix:
+            command = [*self.prefix, sys.executable, "-c", FETCH, url]
+            return subprocess.run(command, check=True, capture_output=True).stdout
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.read()
 
 
 @contextmanager
-def running_prometheus(folder: Path, port: int, config: Mapping[str, Any]) -> Iterator[Prometheus]:
+def running_prometheus(
+    folder: Path, port: int, config: Mapping[str, Any], prefix: tuple[str, ...] = ()
+) -> Iterator[Prometheus]:
     """Prometheus with this configuration; its data stay in the folder."""
     program = shutil.which("prometheus")
     assert program is not None, (
@@ -72,10 +94,10 @@ def running_prometheus(folder: Path, port: int, config: Mapping[str, Any]) -> It
     }
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, *(f"--{key}={value}" for key, value in flags.items())], stdout=log, stderr=log
+            [*prefix, program, *(f"--{key}={value}" for key, value in flags.items())], stdout=log, stderr=log
         )
         try:
-            server, deadline = Prometheus(port, folder), time.monotonic() + PATIENCE
+            server, deadline = Prometheus(port, prefix), time.monotonic() + PATIENCE
             while not server.is_ready():
                 assert process.poll() is None, (folder / "prometheus.log").read_text()
                 assert time.monotonic() < deadline, (folder / "prometheus.log").read_text()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import promql_parser
@@ -12,6 +14,9 @@ import promql_parser
 from rfdetr_contract.metrics import OPERATOR, TRAINER, Metric
 
 Json = dict[str, Any]
+BOARDS = Path(__file__).parents[1] / "charts/rfdetr-operator/files/dashboards"
+# Places that a healthy training without a GPU leaves empty.
+SILENT = frozenset({"training-run: GPU memory A", "training-run: GPU memory B", "training-run: Restarts and faults C"})
 
 # What Grafana puts in place of its own variables, at a usual zoom.
 GRAFANA = {"__rate_interval": "2m", "__interval": "30s", "__range": "1h"}
@@ -81,3 +86,17 @@ def read_expressions(board: Json) -> dict[str, str]:
         for target in panel["targets"]
     }
     return found | {f"annotation {each['name']}": each["expr"] for each in board["annotations"]["list"]}
+
+
+def read_boards() -> dict[str, Json]:
+    """The shipped boards by their file's name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(BOARDS.glob("*.json"))}
+
+
+def list_expressions() -> dict[str, str]:
+    """Every expression of every board, by board and place."""
+    return {
+        f"{name}: {place}": expr
+        for name, board in read_boards().items()
+        for place, expr in read_expressions(board).items()
+    }

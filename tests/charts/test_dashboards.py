@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
-from pathlib import Path
 
 import promql_parser
 import pytest
 
 from charts.chart_rules import find_objects
-from promql import GRAFANA, KNOWN, Json, fill, find_strangers, read_expressions, read_panels, read_selectors
+from promql import BOARDS as FOLDER
+from promql import (
+    GRAFANA,
+    KNOWN,
+    Json,
+    fill,
+    find_strangers,
+    read_boards,
+    read_expressions,
+    read_panels,
+    read_selectors,
+)
 from tools.dashboards.__main__ import BOARDS, render
 
-FOLDER = Path(__file__).parents[2] / "charts/rfdetr-operator/files/dashboards"
-SHIPPED: dict[str, Json] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+SHIPPED = read_boards()
 each_board = pytest.mark.parametrize("board", SHIPPED.values(), ids=SHIPPED.keys())
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
