@@ -58,7 +58,7 @@ TRAINER: Final[tuple[Metric, ...]] = (
     Metric("rfdetr_val_recall_ratio", "gauge", "Macro recall at the confidence with the best F1, 0 to 1.", WEIGHTS),
     Metric("rfdetr_val_f1_ratio", "gauge", "Best macro F1 over all confidences, 0 to 1.", WEIGHTS),
     Metric("rfdetr_val_mar_ratio", "gauge", "COCO mean average recall of the last validation, 0 to 1.", WEIGHTS),
-    Metric("rfdetr_val_loss", "gauge", "Loss of the last validation."),
+    Metric("rfdetr_val_loss", "gauge", "Loss of the last validation; absent unless compute_val_loss is on."),
     Metric("rfdetr_val_best_map_ratio", "gauge", "Best mAP 50:95 so far, 0 to 1.", WEIGHTS),
     Metric("rfdetr_val_best_epoch", "gauge", "Epoch (from 1) that reached the best mAP 50:95.", WEIGHTS),
     Metric(

@@ -52,11 +52,16 @@ class PlainView:
         self._told = 0
         self._last: tuple[str | None, int | None] | None = None
         self._time: datetime | None = None
+        self._notes: list[str] = []
 
     def show(self, job: TrainingJob, events: tuple[Body, ...], now: datetime) -> None:
         for event in events[self._told :]:
             self._write(format_clock(event), format_event(event))
         self._told = len(events)
+        for note in job.status.notes:
+            if note not in self._notes:
+                self._write(now.astimezone().strftime("%H:%M:%S"), f"Note       {note}")
+        self._notes = job.status.notes
         state = (job.status.phase, job.status.progress.epoch if job.status.progress else None)
         if state != self._last or self._time is None or now - self._time >= QUIET:
             self._last, self._time = state, now
@@ -95,7 +100,8 @@ def build_screen(job: TrainingJob, events: tuple[Body, ...], now: datetime) -> G
     table.add_row(*cells)
     lines = [build_event(event) for event in events[-EVENTS:]]
     details = Text(build_details(job), style="dim", no_wrap=True, overflow="ellipsis")
-    return Group(Text(), table, details, Text(), *lines)
+    notes = [Text(note, style="yellow", no_wrap=True, overflow="ellipsis") for note in job.status.notes]
+    return Group(Text(), table, details, *notes, Text(), *lines)
 
 
 def build_event(event: Body) -> Text:

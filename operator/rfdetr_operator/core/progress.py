@@ -16,6 +16,7 @@ from rfdetr_operator.api.v1alpha1 import (
     Status,
     WorldStatus,
 )
+from rfdetr_operator.core.notes import build_notes
 from rfdetr_operator.core.times import format_time
 
 UNKNOWN = "-"
@@ -87,7 +88,7 @@ def apply_report(status: Status, report: RunReport | None) -> Status:
     """The status with what a report tells; without a report, or one of another attempt, it is what it was."""
     if report is None or report.attempt != (status.attempt or 0):
         return status
-    updates: dict[str, object] = {}
+    updates: dict[str, object] = {"notes": build_notes(report)}
     if report.progress is not None:
         updates["progress"] = build_progress(report, report.progress)
     if report.world is not None:

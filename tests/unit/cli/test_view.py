@@ -71,6 +71,16 @@ def test_plain_lines_come_at_changes_and_now_and_then() -> None:
     ] == words(out)
 
 
+def test_a_note_is_told_once_and_again_when_it_comes_back() -> None:
+    """A disk that is full, not full any more, and full again."""
+    out = io.StringIO()
+    view, job = PlainView(out), make_job("Running", 1)
+    for notes in (["storage: full"], ["storage: full"], [], ["storage: full"]):
+        view.show(job.model_copy(update={"status": job.status.model_copy(update={"notes": notes})}), (), NOW)
+
+    assert ["Note       storage: full", line("Running", 1), "Note       storage: full"] == words(out)
+
+
 def test_the_live_screen_has_the_row_and_the_last_events() -> None:
     """kubectl's columns, then at most eight events, the newest last."""
     console = Console(file=io.StringIO(), width=120, force_terminal=False)
