@@ -21,9 +21,10 @@ from rfdetr_operator.shell.kubernetes import Answer, Caller, check
 log = logging.getLogger(__name__)
 
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces"
-LONGEST_PAUSE: Final = (
-    1.0  # seconds between two looks of one that stands by: how soon it takes a lease that was given back
-)
+# Shares of the lease: from one renewal to the next, a try's own limit, the pause after one that failed, and how long a
+# leader may write after a good one.
+RENEW, TRY, AGAIN, SAFE = 1 / 4, 1 / 6, 1 / 40, 2 / 3
+LONGEST_PAUSE: Final = 1.0  # seconds between two looks of a standby: how soon it takes a lease that was given back
 RELEASE: Final = 1.0  # seconds that giving it back may take
 
 
@@ -105,7 +106,7 @@ class Elector:
         while True:
             before = self.may_write()
             try:
-                async with asyncio.timeout(self._terms.seconds / 3):
+                async with asyncio.timeout(self._terms.seconds * TRY):
                     await self.compete()
                 self._is_reached = True
             except (ClusterError, TimeoutError) as error:
@@ -133,8 +134,10 @@ class Elector:
         log.info("lease given back", extra={"lease": self._terms.name})
 
     def _choose_pause(self) -> float:
-        third = self._terms.seconds / 3
-        return third if self.may_write() else min(third, LONGEST_PAUSE) * (0.8 + 0.4 * self._clocks.chance())
+        """A renewal that failed is tried again soon: two may fail in a row before the leader must stop."""
+        if self.may_write():
+            return self._terms.seconds * (RENEW if self._is_reached else AGAIN)
+        return min(self._terms.seconds * RENEW, LONGEST_PAUSE) * (0.8 + 0.4 * self._clocks.chance())
 
     async def compete(self) -> None:
         """One try: renew what is ours; otherwise, and after a renewal that is too late, look first and take what is free.
@@ -161,7 +164,7 @@ class Elector:
 
     def _take(self, stored: Body, began: float) -> None:
         self._lease = stored
-        self._safe_until = began + self._terms.seconds * 2 / 3
+        self._safe_until = began + self._terms.seconds * SAFE
 
     def _is_free(self, lease: Body) -> bool:
         """Given back, ours, or seen without a change for as long as it lasts: by our clock, since others may be wrong."""

@@ -11,7 +11,7 @@ import pytest
 
 from builders import START
 from rfdetr_operator.shell.cluster import ClusterError, Refused, Unavailable
-from rfdetr_operator.shell.elector import Clocks, Elector, LeaseTerms
+from rfdetr_operator.shell.elector import AGAIN, RENEW, SAFE, TRY, Clocks, Elector, LeaseTerms
 from rfdetr_operator.shell.kubernetes import Answer, Fenced
 
 Body = dict[str, Any]
@@ -173,6 +173,11 @@ def test_a_container_that_starts_again_takes_up_its_own_lease() -> None:
     race.first = race.enter("first")
 
     assert [True, False] == race.compete(race.first)
+
+
+def test_two_renewals_may_fail_before_a_leader_must_stop() -> None:
+    """And it stops before another one may begin."""
+    assert RENEW + 2 * (TRY + AGAIN) < SAFE < 1
 
 
 def test_a_missing_right_is_said() -> None:
