@@ -18,7 +18,7 @@ from cluster.harness.paths import REPOSITORY
 from cluster.harness.releases import CHART, Release, installed
 from cluster.harness.timings import Stopwatch
 from cluster.harness.workspace import Claim, PodFields, describe_failure
-from cluster.jobs import Kubectl, Watched, copy_digits, make_job, start, write_digits
+from cluster.jobs import Kubectl, Watched, copy_digits, make_job, read_checkpoint_step, start, write_digits
 
 pytestmark = pytest.mark.cluster
 
@@ -110,13 +110,15 @@ def test_the_life_of_a_release(
         assert f"kubectl -n {namespace} apply -f job.yaml" in notes
         with timings.measure("helm test"):
             release.helm("test", release.name)
-        job = start(kubectl, namespace, make_job("steady", pod_fields, {"training": {"epochs": 25}}))
+        job = start(kubectl, namespace, make_job("steady", pod_fields, {"training": {"epochs": 40}}))
         job.wait_for_step(5)
         pods, operators = read_uids(job), release.read_pods()
 
         with timings.measure("helm upgrade"):
-            ready = watch_upgrade(release, "logLevel=DEBUG", "replicas=2")
+            ready = watch_upgrade(release, "reports.via=apiProxy", "replicas=2")
         upgraded = release.read_pods()
+        with timings.measure("progress through the API server"):
+            job.wait_for_step(read_checkpoint_step(job.status()) + 5)
         with timings.measure("helm rollback"):
             release.helm("rollback", release.name, "--wait")
 
