@@ -65,9 +65,9 @@ def test_a_rank_on_a_node_that_is_cut_off_runs_elsewhere(
         "cut to the rank given up",
         spread.wait("the loss told", lambda status: bool(status.get("restarts", {}).get("nodeLosses")), 120),
     )
-    timings.add("cut to Running", spread.wait_for_phase("Running", 120))
+    timings.add("given up to Running again", spread.wait_for_phase("Running", 120))
     timings.add(
-        "cut to a newer checkpoint",
+        "Running again to a newer checkpoint",
         spread.wait("a newer checkpoint", lambda status: read_checkpoint_step(status) >= reached + 5, 240),
     )
 
