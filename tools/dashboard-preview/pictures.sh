@@ -5,7 +5,12 @@ folder=$1 job=${2:-shelves} namespace=${3:-vision}
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
 port=${PORT:-19090}
-read -r from to < <(python3 -c 'import json, sys; t = json.load(open(sys.argv[1])); print(int(t["began"] * 1000), int(t["ended"] * 1000))' "$folder/times.json")
+read -r from to < <(python3 - "$folder/times.json" <<'EOF'
+import datetime, json, sys
+times = json.load(open(sys.argv[1]))
+print(*(datetime.datetime.fromtimestamp(times[key], datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for key in ("began", "ended")))
+EOF
+)
 
 config=$(mktemp)
 echo 'global: {}' >"$config"

@@ -49,7 +49,7 @@ for (const theme of arg.theme.split(',')) {
   await page.waitForFunction(() => {
     const all = [...document.querySelectorAll('[data-panel]')];
     return all.length && all.every((p) => p.dataset.status !== 'loading');
-  }, null, { timeout: 60_000 });
+  }, null, { timeout: Number(process.env.PATIENCE ?? 60) * 1000 });
   await page.waitForLoadState('networkidle');
   // Grow the window to the page: a full-page capture would resize it after the plots were drawn.
   const height = await page.evaluate(() => document.querySelector('main').scrollHeight);

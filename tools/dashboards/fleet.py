@@ -199,7 +199,7 @@ HEALTH = Row(
         Curves(
             title="Jobs by state",
             description="Every job that exists, by its phase.",
-            queries=(Query(f"sum by (phase) (rfdetr_job_status_phase{{{JOBS}}})", "{{phase}}"),),
+            queries=(Query(f"sum by (phase) (rfdetr_job_status_phase{{{JOBS}}}) > 0", "{{phase}}"),),
             width=8,
             style="area",
             limits=(0, None),

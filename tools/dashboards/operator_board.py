@@ -100,6 +100,7 @@ WORK = Row(
             unit="ops",
             decimals=2,
             style="area",
+            legend=(),
             limits=(0, None),
             series={
                 "ok": paint("green"),
@@ -146,6 +147,7 @@ CALLS = Row(
             unit="ops",
             decimals=2,
             style="area",
+            legend=(),
             limits=(0, None),
         ),
         Curves(
@@ -158,6 +160,7 @@ CALLS = Row(
             unit="ops",
             decimals=2,
             style="area",
+            legend=(),
             limits=(0, None),
         ),
         Curves(
