@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.licenses="Apache-2.0" org.opencontainers.image.ve
 WORKDIR /tmp
 
 # The packages are installed where they stay, and uv comes and goes in the same step: no second copy, no build tool in the result.
-FROM runtime AS operator-packages
+FROM runtime AS operator
 LABEL org.opencontainers.image.title="rfdetr-operator" \
       org.opencontainers.image.description="Trains RF-DETR on Kubernetes: the operator"
 ARG UV_VERSION
@@ -51,19 +51,12 @@ RUN export UV_CACHE_DIR=/var/cache/uv UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV
  && for part in client/api client/models aio/client/api aio/client/models; do \
       find /opt/venv/lib/python3*/site-packages/kubernetes/$part -type f ! -name '__init__*' -delete; \
     done
-
-FROM tools AS sbom
-ARG PIP_CERT
-ARG SSL_CERT_FILE
 ARG CYCLONEDX_VERSION=7.5.0
-RUN /opt/tools/bin/pip install --quiet --no-cache-dir --disable-pip-version-check cyclonedx-bom==${CYCLONEDX_VERSION}
-FROM sbom AS operator-sbom
-RUN --mount=type=bind,from=operator-packages,source=/opt/venv,target=/opt/venv \
-    mkdir /opt/sbom \
- && /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-file /opt/sbom/operator.cdx.json /opt/venv/bin/python
-
-FROM operator-packages AS operator
-COPY --from=operator-sbom /opt/sbom /opt/sbom
+RUN python3 -m venv /tmp/tools \
+ && /tmp/tools/bin/pip install --quiet --no-cache-dir --disable-pip-version-check cyclonedx-bom==${CYCLONEDX_VERSION} \
+ && mkdir /opt/sbom \
+ && /tmp/tools/bin/cyclonedx-py environment --output-reproducible --output-file /opt/sbom/operator.cdx.json /opt/venv/bin/python \
+ && rm -rf /tmp/tools
 COPY --from=operator-code /opt/rfdetr /opt/rfdetr
 ARG REVISION=unknown
 ARG CREATED=
@@ -74,7 +67,7 @@ USER 10001:10001
 EXPOSE 8080
 CMD ["python", "-m", "rfdetr_operator"]
 
-FROM runtime AS trainer-packages
+FROM runtime AS trainer
 LABEL org.opencontainers.image.title="rfdetr-trainer" \
       org.opencontainers.image.description="Trains RF-DETR on Kubernetes: the launcher and the trainer of one node"
 ARG UV_VERSION
@@ -88,14 +81,12 @@ RUN export UV_CACHE_DIR=/var/cache/uv UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV
  && /tmp/tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/venv \
  && /tmp/tools/bin/uv pip sync --quiet --require-hashes --python /opt/venv/bin/python /opt/locks/trainer.txt \
  && rm -rf /tmp/tools
-
-FROM sbom AS trainer-sbom
-RUN --mount=type=bind,from=trainer-packages,source=/opt/venv,target=/opt/venv \
-    mkdir /opt/sbom \
- && /opt/tools/bin/cyclonedx-py environment --output-reproducible --output-file /opt/sbom/trainer.cdx.json /opt/venv/bin/python
-
-FROM trainer-packages AS trainer
-COPY --from=trainer-sbom /opt/sbom /opt/sbom
+ARG CYCLONEDX_VERSION=7.5.0
+RUN python3 -m venv /tmp/tools \
+ && /tmp/tools/bin/pip install --quiet --no-cache-dir --disable-pip-version-check cyclonedx-bom==${CYCLONEDX_VERSION} \
+ && mkdir /opt/sbom \
+ && /tmp/tools/bin/cyclonedx-py environment --output-reproducible --output-file /opt/sbom/trainer.cdx.json /opt/venv/bin/python \
+ && rm -rf /tmp/tools
 COPY --from=trainer-code /opt/rfdetr /opt/rfdetr
 ARG REVISION=unknown
 ARG CREATED=
