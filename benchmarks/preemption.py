@@ -16,6 +16,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks import ours, stock, workload
 from benchmarks.pods import Pods, find_step, open_pods
@@ -33,12 +34,15 @@ PLAIN_SAVES = 5
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a signal cost; ``seconds`` until the state was durable, None when nothing new had to be saved."""
+    """What a signal cost; ``seconds`` until the state was durable, None when nothing new had to be saved; ``step`` of them
+    until the running step was done.
+    """
 
     victim: str
     during: str
     lost: int
     seconds: float | None
+    step: float = 0.0
 
 
 def choose_pids(pods: Pods, victim: str) -> dict[int, int]:
@@ -70,10 +74,13 @@ def strike(pods: Pods, victim: str) -> Trial:
 
         pods.wait("the next round", read, LEAVE_SECONDS)
         saved = pods.read_saved()
-    lost = find_step(pods.watch.read()) - (saved.step if saved else 0)
+    marks = pods.watch.read()
+    lost = find_step(marks) - (saved.step if saved else 0)
+    done = [mark.time - struck for mark in marks if mark.what == "done" and saved and struck < mark.time < saved.time]
     for rank in (rank for rank, pid in pids.items() if pid in launchers):
         pods.start(rank)
-    return Trial(victim, during, lost, saved.time - struck if saved and saved.time > struck else None)
+    seconds = saved.time - struck if saved and saved.time > struck else None
+    return Trial(victim, during, lost, seconds, max(done, default=0.0))
 
 
 def try_ours(dataset: Path, folder: Path, trials: int, say: Say) -> list[Trial]:
@@ -145,11 +152,14 @@ def measure(short: bool, say: Say) -> list[Measured]:
         f"Lightning with save_on_exception under torchrun, one of two agents signalled: saved in {saved} of {peers}, "
         f"still standing after {STOCK_SECONDS:.0f} s in {stood} of {peers}"
     )
-    during = ", ".join(sorted({trial.during for trial in found}))
+    steps = [trial.step for trial in found if trial.seconds is not None]
+    split = (
+        f"of the median of {median(seconds):.2f} s until durable, {median(steps):.2f} s are the running step"
+        if seconds
+        else "no signal found anything to save"
+    )
     return [
-        Measured(
-            lost, (0.0,), "steps lost", 1.0, "bound: none", faults, (beside, f"ranks were last seen at: {during}")
-        ),
+        Measured(lost, (0.0,), "steps lost", 1.0, "bound: none", faults, (beside, split)),
         Measured(
             seconds or (0.0,),
             tuple(2 * each for each in plain),
