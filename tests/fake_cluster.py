@@ -45,6 +45,7 @@ class FakeCluster:
     lives: int | None = None
     version: int = 1
     made: int = 0
+    reads: int = 0  # of the job
 
     @property
     def job(self) -> TrainingJob:
@@ -66,6 +67,7 @@ class FakeCluster:
         return (KEY,)
 
     async def get_job(self, key: Key) -> Body | None:
+        self.reads += 1
         return copy.deepcopy(self.body) if key == KEY else None
 
     async def list_children(self, key: Key, claims: tuple[str, ...]) -> Children:

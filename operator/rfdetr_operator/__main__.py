@@ -15,7 +15,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,8 +24,9 @@ import aiohttp
 import kopf
 
 from rfdetr_operator.shell.cluster import Cluster, Key
+from rfdetr_operator.shell.doorbell import OTHER, Doorbell
 from rfdetr_operator.shell.elector import Alone, Clocks, Elector, Leadership, LeaseTerms
-from rfdetr_operator.shell.handlers import IDENTITY, build_settings, register
+from rfdetr_operator.shell.handlers import IDENTITY, Ring, build_settings, register
 from rfdetr_operator.shell.http import Health, build_application, serve
 from rfdetr_operator.shell.kubernetes import Connection, Fenced, connect
 from rfdetr_operator.shell.kubernetes_cluster import KubernetesCluster
@@ -73,13 +74,15 @@ async def open_reports(settings: Settings, connection: Connection) -> AsyncItera
         yield HttpReports(session)
 
 
+def build_doorbell(cluster: Cluster, reports: Reports, settings: Settings, metrics: Metrics) -> Doorbell:
+    """The reconcile behind its doorbell."""
+    return Doorbell(Reconciler(cluster, reports, settings.core, lambda: datetime.now(UTC), metrics.observe_job))
+
+
 @asynccontextmanager
-async def open_queue(
-    cluster: Cluster, reports: Reports, settings: Settings, metrics: Metrics
-) -> AsyncIterator[WorkQueue[Key]]:
+async def open_queue(doorbell: Doorbell, metrics: Metrics) -> AsyncIterator[WorkQueue[Key]]:
     """The queue, not started; at the end what is under way may finish."""
-    reconciler = Reconciler(cluster, reports, settings.core, lambda: datetime.now(UTC), metrics.observe_job)
-    queue = WorkQueue(reconciler, random.random, observe=metrics.observe_pass)
+    queue = WorkQueue(doorbell, random.random, observe=metrics.observe_pass)
     metrics.watch("rfdetr_operator_queue_depth", lambda: queue.depth)
     metrics.watch("rfdetr_operator_queue_oldest_seconds", lambda: queue.oldest)
     try:
@@ -95,7 +98,7 @@ def claim_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def watch(ring: Callable[[Key], None], connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
+async def watch(ring: Ring, connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
     """Run kopf until a watcher fails or the task is cancelled."""
     registry = kopf.OperatorRegistry()
     register(registry, ring, connection.read_credentials)
@@ -116,10 +119,11 @@ async def watch(ring: Callable[[Key], None], connection: Connection, settings: S
 class Service:
     """What the loops share: who leads, and what happens when that changes."""
 
-    def __init__(self, queue: WorkQueue[Key], cluster: Cluster, metrics: Metrics) -> None:
+    def __init__(self, queue: WorkQueue[Key], doorbell: Doorbell, cluster: Cluster, metrics: Metrics) -> None:
         self.resync = Resync(cluster, self._hear, random.random)
         self.leads = asyncio.Event()
         self._queue = queue
+        self._doorbell = doorbell
         self._metrics = metrics
 
     def gain(self) -> None:
@@ -129,16 +133,21 @@ class Service:
             self.leads.set()
         self.resync.hurry()
 
+    def ring(self, key: Key, version: str = OTHER) -> None:
+        """Something of the job changed, or may have."""
+        self._doorbell.hear(key, version)
+        self._queue.add(key)
+
     def _hear(self, jobs: frozenset[Key]) -> None:
         if self.leads.is_set():
             for key in jobs | self._metrics.find_gone(jobs):
-                self._queue.add(key)
+                self.ring(key)
 
     async def watch(self, connection: Connection, settings: Settings, stop: asyncio.Event) -> None:
         """The doorbell. kopf looks for the resource once, so it starts when jobs could be listed: the CRD is there, the API answers."""
         await self.leads.wait()
         await self.resync.listed.wait()
-        await watch(self._queue.add, connection, settings, stop)
+        await watch(self.ring, connection, settings, stop)
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> int:
@@ -153,8 +162,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
         stack.push_async_callback(leadership.release)
         cluster = KubernetesCluster(Fenced(connection, leadership.may_write), settings.namespaces, settings.instance)
         reports = await stack.enter_async_context(open_reports(settings, connection))
-        queue = await stack.enter_async_context(open_queue(cluster, reports, settings, metrics))
-        service = Service(queue, cluster, metrics)
+        doorbell = build_doorbell(cluster, reports, settings, metrics)
+        queue = await stack.enter_async_context(open_queue(doorbell, metrics))
+        service = Service(queue, doorbell, cluster, metrics)
         health = Health(lambda: queue.oldest, service.resync.listed.is_set, TICK)
         runner = await serve(build_application(health, metrics), settings.http_port)
         stack.push_async_callback(runner.cleanup)

@@ -48,6 +48,10 @@ class Bench:
         """One pass."""
         return asyncio.run(self.reconciler(KEY))
 
+    def listen(self, *heard: str) -> timedelta | None:
+        """A pass after these versions of the job rang; none: it is only due."""
+        return asyncio.run(self.reconciler(KEY, frozenset(heard)))
+
     def run(self) -> None:
         """Up to Running."""
         self.reconcile()
@@ -221,6 +225,75 @@ def test_an_unlabelled_object_in_the_way_is_told() -> None:
 
     assert timedelta(seconds=2) == bench.reconcile()
     assert Notice("Warning", "NameConflict", "Service shelves-ranks: shelves-ranks") == bench.cluster.notices[-1]
+
+
+def make_resting() -> Bench:
+    """A job that runs, has told its first progress and wants nothing; nobody has read it since."""
+    bench = Bench()
+    bench.run()
+    bench.reports.report = make_report(progress=make_progress(1))
+    bench.reconcile()
+    bench.cluster.reads = 0
+    bench.cluster.log.clear()
+    return bench
+
+
+def test_listening_to_a_running_job_reads_nothing_of_the_api_server() -> None:
+    """Its progress is written at the usual pace, upon the version that our own last write made."""
+    bench = make_resting()
+    for second, epoch in ((11, 2), (16, 3), (22, 4)):
+        bench.seconds = second
+        bench.reports.report = make_report(progress=make_progress(epoch))
+        bench.listen()
+
+    assert (0, ["status Running", "status Running"]) == (bench.cluster.reads, bench.cluster.log)
+    assert ("4/12", "3m20s", "2/2") == bench.row()
+
+
+def test_an_echo_of_our_own_write_is_no_news() -> None:
+    """Any other version is."""
+    bench = make_resting()
+    bench.reports.report = make_report(progress=make_progress())
+    bench.seconds = 11
+    bench.listen()
+    version = bench.cluster.body["metadata"]["resourceVersion"]
+    bench.listen(version)
+    quiet = bench.cluster.reads
+    bench.cluster.edit(runPolicy={"maxRestarts": 3})
+    bench.listen(version, bench.cluster.body["metadata"]["resourceVersion"])
+
+    assert (0, 1) == (quiet, bench.cluster.reads)
+
+
+def test_a_pods_event_is_news() -> None:
+    """The pod that it tells of is read, and replaced."""
+    bench = make_resting()
+    bench.cluster.vanish(1)
+    bench.listen("")
+
+    assert "create shelves-1 attempt 1 stored 1" in bench.cluster.log
+
+
+def test_an_event_that_was_lost_is_made_good_within_half_a_minute() -> None:
+    """What was read is not believed for longer."""
+    bench = make_resting()
+    bench.cluster.vanish(1)
+    for second in range(0, 31, 5):
+        bench.seconds = second
+        bench.listen()
+
+    assert (1, True) == (bench.cluster.reads, "shelves-1" in bench.cluster.pods)
+
+
+def test_a_write_upon_an_old_version_is_refused_and_the_job_read_anew() -> None:
+    """Somebody changed it and the event is still on its way."""
+    bench = make_resting()
+    bench.cluster.edit(runPolicy={"maxRestarts": 3})
+    bench.reports.report = make_report(progress=make_progress())
+    bench.seconds = 11
+    bench.listen()
+
+    assert (1, ["status Running"]) == (bench.cluster.reads, bench.cluster.log)
 
 
 def make_two_nodes() -> Bench:

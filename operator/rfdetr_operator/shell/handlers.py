@@ -12,13 +12,14 @@ import kopf
 from rfdetr_contract import names
 from rfdetr_operator.core.naming import read_job_name
 from rfdetr_operator.shell.cluster import Key
+from rfdetr_operator.shell.doorbell import OTHER
 from rfdetr_operator.shell.kubernetes import Credentials
 
 LONGEST_BACKOFF: Final = 30.0  # seconds
 LOGIN_AGAIN: Final = timedelta(minutes=10)
 IDENTITY: Final = "rfdetr-operator"  # kopf's own choice looks up the user's name, which a pod may lack
 
-Ring = Callable[[Key], None]
+Ring = Callable[[Key, str], None]
 ReadCredentials = Callable[[], Awaitable[Credentials]]
 
 
@@ -82,14 +83,14 @@ def register(registry: kopf.OperatorRegistry, ring: Ring, read_credentials: Read
             expiration=datetime.now(UTC) + LOGIN_AGAIN if found.token else None,
         )
 
-    async def job_changed(namespace: str | None, name: str | None, **_: object) -> None:
+    async def job_changed(namespace: str | None, name: str | None, meta: Any, **_: object) -> None:  # noqa: ANN401 - kopf's own mapping
         if namespace and name:
-            ring(Key(namespace, name))
+            ring(Key(namespace, name), str(meta.get("resourceVersion", "")))
 
     async def pod_changed(namespace: str | None, labels: Any, **_: object) -> None:  # noqa: ANN401 - kopf's own mapping
         job = read_job_name(dict(labels))
         if namespace and job:
-            ring(Key(namespace, job))
+            ring(Key(namespace, job), OTHER)
 
     kopf.on.login(registry=registry)(login)
     kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)(job_changed)

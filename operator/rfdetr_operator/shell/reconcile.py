@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from rfdetr_operator.api.v1alpha1 import Metadata, Status, TrainingJob, parse_job
 from rfdetr_operator.core.admission import choose_claims, plan_unreadable
 from rfdetr_operator.core.changes import Change, build_patch, choose_change, dump_status
-from rfdetr_operator.core.conditions import Reason
+from rfdetr_operator.core.conditions import Phase, Reason
 from rfdetr_operator.core.gang import REFUSED_RETRY, refuse
 from rfdetr_operator.core.job_view import JobView, build_view, keep_progress_time
 from rfdetr_operator.core.model import Create, Notice, Observed, Plan
 from rfdetr_operator.core.observed import observe
 from rfdetr_operator.core.plan import plan
 from rfdetr_operator.core.settings import CoreSettings
-from rfdetr_operator.shell.cluster import Cluster, ClusterError, Key, NamespaceEnding, NameTaken, Refused
+from rfdetr_operator.shell.cluster import Cluster, ClusterError, Conflict, Key, NamespaceEnding, NameTaken, Refused
 from rfdetr_operator.shell.lookout import Lookout
 from rfdetr_operator.shell.reports import Reports
 
@@ -52,6 +52,19 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """A running job that wanted nothing when it was read, and until when that reading may be believed."""
+
+    moment: Moment
+    until: datetime
+
+    @property
+    def version(self) -> str:
+        """The resource version that was read, or that our own last write made."""
+        return str(self.moment.body["metadata"].get("resourceVersion", ""))
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """What a plan became: the job as stored now, and when to look again."""
 
@@ -68,7 +81,11 @@ class Obstacle:
 
 
 class Reconciler:
-    """Reconciles jobs by key. It remembers when it last wrote a job's status, which paces progress, and who was silent."""
+    """Reconciles jobs by key.
+
+    It remembers when it last wrote a job's status, which paces progress; who was silent; and running jobs that want
+    nothing, so that listening to them costs the API server nothing.
+    """
 
     def __init__(
         self,
@@ -84,9 +101,16 @@ class Reconciler:
         self._clock = clock
         self._observe: JobObserver = observe or (lambda _key, _seen: None)
         self._written: dict[Key, datetime] = {}
+        self._rests: dict[Key, Rest] = {}
 
-    async def __call__(self, key: Key) -> timedelta | None:
-        """One pass; the time after which another one is due without a change, if any."""
+    async def __call__(self, key: Key, heard: frozenset[str] | None = None) -> timedelta | None:
+        """One pass; the time after which another one is due without a change, if any.
+
+        ``heard`` are the versions of the job that rang since the last pass, empty for another object's; None: unknown.
+        """
+        if heard is not None and (stayed := await self._stay(key, heard)) is not None:
+            return stayed.requeue_after
+        self._rests.pop(key, None)
         body = await self._cluster.get_job(key)
         if body is None:
             self._written.pop(key, None)
@@ -104,7 +128,7 @@ class Reconciler:
     async def _reconcile(self, key: Key, body: dict[str, Any], job: TrainingJob) -> timedelta | None:
         children = await self._cluster.list_children(key, choose_claims(job))
         observed = observe(key.name, job.metadata.uid, children.pods, children.services, children.claims)
-        observed = replace(observed, avoid=self._lookout.choose_avoided())
+        observed = read = replace(observed, avoid=self._lookout.choose_avoided())
         for _ in range(LONGEST_CHAIN):
             step = plan(job, observed, self._clock(), self._settings)
             if step.poll and choose_change(job.status, step.status) is not Change.HARD:
@@ -112,10 +136,32 @@ class Reconciler:
                 step = plan(job, observed, self._clock(), self._settings)
             done = await self._execute(key, Moment(body, job, job.status, observed), step)
             if not step.again:
+                self._settle(key, Moment(done.body, job, job.status, read), step)
                 return done.requeue_after
             body = done.body
             job = parse_job(body)
         return timedelta(0)
+
+    async def _stay(self, key: Key, heard: frozenset[str]) -> Executed | None:
+        """Listen to rank 0 of a job of which nothing new was heard. None: it must be read anew."""
+        rest = self._rests.get(key)
+        if rest is None or not heard <= {rest.version} or self._clock() >= rest.until:
+            return None
+        job = parse_job(rest.moment.body)
+        observed = await self._lookout.look(key, rest.moment.observed)
+        step = plan(job, observed, self._clock(), self._settings)
+        if is_disturbing(step) or choose_change(job.status, step.status) is Change.HARD:
+            return None
+        try:
+            done = await self._execute(key, Moment(rest.moment.body, job, job.status, observed), step)
+        except Conflict:
+            return None
+        self._rests[key] = replace(rest, moment=replace(rest.moment, body=done.body))
+        return done
+
+    def _settle(self, key: Key, moment: Moment, step: Plan) -> None:
+        if step.poll and step.status.phase == Phase.RUNNING and not is_disturbing(step):
+            self._rests[key] = Rest(moment, self._clock() + self._settings.reread_interval)
 
     async def _execute(self, key: Key, moment: Moment, step: Plan) -> Executed:
         body, wait = await self._write(key, moment.body, moment.stored, step.status)
@@ -189,3 +235,8 @@ class Reconciler:
             await self._cluster.emit(key, uid, notice)
         except ClusterError as error:
             log.warning("event not told", extra={"job": str(key), "reason": notice.reason, "error": str(error)})
+
+
+def is_disturbing(step: Plan) -> bool:
+    """The plan does more than tell."""
+    return bool(step.delete or step.create or step.again or step.remove)

@@ -54,14 +54,14 @@ def test_an_operator_that_stands_still_says_what_does(oldest: float, passed: flo
 
 
 def test_a_scrape_does_not_stop_the_loop() -> None:
-    """Several slow ones at once: the loop's longest pause stays short."""
+    """Several slow ones at once: it goes on turning meanwhile, where one that waited for them would not."""
 
-    async def run() -> tuple[float, list[int]]:
+    async def run() -> tuple[int, list[int]]:
         runner = web.AppRunner(build_application(make_health()[0], Slow()), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
-        longest, last = 0.0, time.monotonic()
+        turns = 0
 
         async def scrape() -> int:
             async with ClientSession() as session, session.get(url) as response:
@@ -71,9 +71,9 @@ def test_a_scrape_does_not_stop_the_loop() -> None:
         scrapes = [asyncio.create_task(scrape()) for _ in range(3)]
         while not all(each.done() for each in scrapes):
             await asyncio.sleep(0.005)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            turns += 1
         await runner.cleanup()
-        return longest, [each.result() for each in scrapes]
+        return turns, [each.result() for each in scrapes]
 
-    longest, codes = asyncio.run(run())
-    assert ([200] * 3, True) == (codes, longest < 0.15)
+    turns, codes = asyncio.run(run())
+    assert ([200] * 3, True) == (codes, turns > 20)
