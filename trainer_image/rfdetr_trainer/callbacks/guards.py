@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -95,16 +96,30 @@ class LossGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-che
 
 
 class ConfigBeatsCheckpoint(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
-    """Early stopping's patience is stored in the checkpoint; what the user says now holds."""
+    """What the user says now holds, whatever the checkpoint says: patience, and weight decay with all else that an
+    optimizer's group holds beside its learning rate. The learning rate is the schedule's, which goes on."""
 
     def __init__(self, run: RunConfig) -> None:
         self._stopping = run.training.early_stopping
+        self._groups: list[dict[str, Any]] = []
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Runs before the optimizer's state is restored."""
+        self._groups = [pick_settings(group) for group in trainer.optimizers[0].param_groups]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Runs after the state was restored; a run that has waited enough trains no further step."""
+        restored = trainer.optimizers[0].param_groups
+        for group, settings in zip(restored, self._groups, strict=True):
+            group.update(settings)
         stopping = find_early_stopping(trainer)
         if stopping is None:
             return
         stopping.patience = self._stopping.patience
         if stopping.wait_count >= stopping.patience:
             trainer.should_stop = True
+
+
+def pick_settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    """What a group of parameters holds beside them and their learning rate."""
+    return {key: value for key, value in group.items() if key not in {"params", "lr", "initial_lr"}}
