@@ -5,6 +5,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGES := operator trainer
 ENGINE ?= $(firstword $(foreach program,docker podman buildah,$(if $(shell command -v $(program)),$(program))))
@@ -19,11 +20,12 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(STAMP): locks/dev.txt pyproject.toml | $(BIN)/uv
+$(STAMP): locks/dev.txt pyproject.toml tests/prometheus.sh | $(BIN)/uv
 	@echo "Installing what the project needs into $(VENV) (torch, Lightning, rfdetr: about 7 GB)"
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python locks/dev.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || true
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@tests/prometheus.sh $(BIN) || echo "no prometheus: tests of the alerts will be skipped"
 	@touch $@
 
 demo: $(STAMP) ## Train RF-DETR on two local ranks, preempt one, watch it resume

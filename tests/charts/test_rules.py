@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from charts.alert_cases import CASES, Case
 from charts.chart_rules import read_alerts, read_groups, read_rules
+from programs import need
 from promql import KNOWN, Json, read_selectors
 
 ROOT = Path(__file__).parents[2]
@@ -32,10 +32,7 @@ ALERTS = {
 @pytest.fixture(scope="module")
 def promtool() -> str:
     """The program that knows the rules of rules."""
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not on PATH; it comes with the package prometheus (tests/cluster/harness/packages.sh)")
-    return found
+    return need("promtool")
 
 
 def run_promtool(promtool: str, *arguments: str, files: dict[str, Json], folder: Path) -> str:

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(buildah ca-certificates conntrack containernetworking-plugins ebtables ethtool iproute2 ipset iptables
-  kmod mmdebstrap openssl procps prometheus runc socat util-linux)
+  kmod mmdebstrap openssl procps runc socat util-linux)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import time
-
-import pytest
 
 from builders import (
     JOB,
@@ -23,6 +20,7 @@ from builders import (
     run_plan,
     with_status,
 )
+from programs import need
 from rfdetr_contract.metrics import OPERATOR
 from rfdetr_contract.report import CheckpointState
 from rfdetr_operator.api.v1alpha1 import Status, TrainingJob
@@ -183,11 +181,10 @@ def make_busy() -> Metrics:
     return metrics
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_has_no_complaint() -> None:
     """The checker of Prometheus itself."""
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=make_busy().render(), capture_output=True, check=False, timeout=60
+        [need("promtool"), "check", "metrics"], input=make_busy().render(), capture_output=True, check=False, timeout=60
     )
 
     assert (0, b"") == (checked.returncode, checked.stdout + checked.stderr)
