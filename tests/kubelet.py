@@ -28,10 +28,25 @@ PACE = 0.05  # seconds between two looks
 
 
 @dataclass
+class LiveApi(FakeApi):
+    """The small API server, whose subresource pods/proxy reaches the processes."""
+
+    ports: dict[tuple[str, str], int] = field(default_factory=dict)  # by namespace and pod
+
+    async def _get_report(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"].partition(":")[0]
+        port = self.ports.get((request.match_info["namespace"], name))
+        with contextlib.suppress(aiohttp.ClientError):
+            async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/report") as answer:
+                return web.Response(body=await answer.read(), content_type="application/json")
+        return web.json_response({"message": "no answer"}, status=503)
+
+
+@dataclass
 class Kubelet:
     """Makes pods true, writes their states back, and keeps the list of what Prometheus may scrape."""
 
-    api: FakeApi
+    api: LiveApi
     root: Path
     claims: Mapping[str, Path]
     targets: Path  # in the form of Prometheus' file_sd_configs
@@ -83,17 +98,6 @@ class Kubelet:
         for host in self._hosts.values():
             await host.close()
 
-    async def report(self, request: web.Request) -> web.Response:
-        """The subresource pods/proxy."""
-        info = request.match_info
-        name = info["target"].partition(":")[0]
-        pod = self.api.objects.get(("pods", info["namespace"], name))
-        port = None if pod is None else self._port(pod)
-        with contextlib.suppress(aiohttp.ClientError):
-            async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/report") as answer:
-                return web.Response(body=await answer.read(), content_type="application/json")
-        return web.json_response({"message": "no answer"}, status=503)
-
     def _pods(self, key: Key) -> dict[str, Body]:
         found = (
             (name, body)
@@ -129,18 +133,15 @@ class Kubelet:
             await host.create(key, Create("Pod", pod), f"uid-{key.name}")
             made = next(each for each in (await host.list_children(key, ())).pods if each["metadata"]["name"] == name)
             self._made[pod["metadata"]["uid"]] = made["metadata"]["uid"]
+            self.api.ports[key.namespace, name] = self._port(pod)
 
     def _tell(self, pod: Body, own: Body) -> None:
-        ends = {key: value for key, value in own["metadata"].items() if key.startswith("deletion")}
+        ends: Body = {key: value for key, value in own["metadata"].items() if key.startswith("deletion")}
         state = dict(own["status"])
         if state["phase"] != "Pending":
-            state["conditions"] = [
-                {
-                    "type": "PodScheduled",
-                    "status": "True",
-                    "lastTransitionTime": pod["metadata"].get("creationTimestamp"),
-                }
-            ]
+            stamp = own["metadata"]["creationTimestamp"]  # a machine of its own has room at once
+            state["conditions"] = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp}]
+            ends["creationTimestamp"] = stamp
         if pod.get("status") != state or not ends.items() <= pod["metadata"].items():
             self.api.put("pods", {**pod, "metadata": pod["metadata"] | ends, "status": state})
 
@@ -172,9 +173,7 @@ class Kubelet:
 @asynccontextmanager
 async def served(kubelet: Kubelet, port: int) -> AsyncIterator[None]:
     """The API server on a port, and the kubelet at work; no pod is left at the end."""
-    application = kubelet.api.application()
-    application.router.add_get("/api/v1/namespaces/{namespace}/pods/{target}/proxy/report", kubelet.report)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    runner = web.AppRunner(kubelet.api.application(), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     work = asyncio.create_task(kubelet.run())

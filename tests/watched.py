@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fake_api import FakeApi
-from kubelet import Kubelet, served
+from kubelet import Kubelet, LiveApi, served
 from operator_stage import find_port, write_kubeconfig
 from prometheus import Prometheus, running_prometheus
 from rfdetr_operator.shell.cluster import Key
@@ -81,7 +80,7 @@ async def watched_fleet(
     """Everything up, nothing submitted; at the end every process is gone."""
     api_port, operator_port, port = find_port(), find_port(), find_port()
     targets = prepare(folder, rules)
-    kubelet = Kubelet(FakeApi(), folder / "state", claims, targets)
+    kubelet = Kubelet(LiveApi(), folder / "state", claims, targets)
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT / "operator"),

@@ -173,7 +173,7 @@ SCORES = Row(
         ),
         Curves(
             title="Loss: training and validation",
-            description="Both totals. A validation loss that rises while the training loss falls is overfitting.",
+            description="Both totals. A validation loss that rises while the training loss falls is overfitting; it is there with `compute_val_loss: true` in training.overrides.",
             queries=(
                 Query(highest("rfdetr_train_loss", 'component="total"'), "Training"),
                 Query(highest("rfdetr_val_loss"), "Validation"),
