@@ -12,6 +12,7 @@ from rfdetr_contract.run import RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config
 from rfdetr_trainer.errors import ConfigError
+from rfdetr_trainer.preflight import PATCH_AND_WINDOWS
 from unit.trainer.test_preflight import make_run
 
 
@@ -97,3 +98,12 @@ def test_the_table_of_variants_is_that_of_the_installed_rfdetr(name: str) -> Non
     task = "segmentation" if fields["segmentation_head"].default else "detection"
 
     assert (variant.resolution, variant.divisor, variant.task) == (fields["resolution"].default, divisor, task)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_patch_size_and_windows_are_those_of_the_installed_rfdetr(name: str) -> None:
+    """An override replaces one of the two; the preflight must know the other."""
+    variant = VARIANTS[name]
+    fields = getattr(rfdetr.config, variant.config).model_fields
+
+    assert PATCH_AND_WINDOWS[variant.divisor] == (fields["patch_size"].default, fields["num_windows"].default)
