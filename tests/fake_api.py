@@ -42,6 +42,7 @@ class FakeApi:
     has_crd: bool = True
     answer: web.HTTPException | None = None  # what every call gets, as long as it is set
     reports: dict[str, str] = field(default_factory=dict)  # what pods say through the proxy, by name
+    forbidden: set[str] = field(default_factory=set)  # resources that nobody may touch
     denied: set[tuple[str, str]] = field(default_factory=set)  # verbs on resources that nobody has
 
     def application(self) -> web.Application:
@@ -110,6 +111,8 @@ class FakeApi:
         port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
         place = len(self.seen)
         self.seen.append(Seen(request.method, request.path, request.headers.get("User-Agent", ""), port))
+        if request.match_info.get("resource") in self.forbidden:
+            return web.json_response({"message": "forbidden"}, status=403)
         if self.answer is not None:
             return web.json_response({"message": "told to fail"}, status=self.answer.status)
         response: web.StreamResponse = await handler(request)

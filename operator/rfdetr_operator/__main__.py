@@ -165,7 +165,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> int:
         doorbell = build_doorbell(cluster, reports, settings, metrics)
         queue = await stack.enter_async_context(open_queue(doorbell, metrics))
         service = Service(queue, doorbell, cluster, metrics)
-        health = Health(lambda: queue.oldest, service.resync.listed.is_set, TICK)
+        health = Health(lambda: queue.oldest, lambda: service.resync.listed.is_set() and leadership.was_reached(), TICK)
         runner = await serve(build_application(health, metrics), settings.http_port)
         stack.push_async_callback(runner.cleanup)
         # kopf cancels at its end every task that is younger than itself: everything else is older

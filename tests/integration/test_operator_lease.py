@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from builders import NAMESPACE
+from fake_api import FakeApi
 from operator_stage import PATIENCE, Stage, play, play_two, read_holder, run_job
 
 SECONDS = 3
@@ -104,3 +105,18 @@ def test_an_outage_of_the_api_longer_than_the_lease_ends_no_operator(tmp_path: P
 
     lease = str(SECONDS)
     play(tmp_path, scene, RFDETR_LEADER_ELECTION="true", POD_NAMESPACE="system", RFDETR_LEASE_SECONDS=lease)
+
+
+def test_an_operator_that_may_not_touch_the_lease_is_not_ready(tmp_path: Path) -> None:
+    """It serves nobody: a rollout must not go on over it, and its log says why."""
+    api = FakeApi(forbidden={"leases"})
+
+    async def scene(stage: Stage) -> None:
+        await stage.until(lambda: any("leases" in seen.path for seen in api.seen))
+        await stage.until(lambda: "forbidden" in stage.log.read_text())
+        await asyncio.sleep(0.5)
+        codes = [(await stage.get(path))[0] for path in ("/healthz", "/readyz")]
+
+        assert [200, 503] == codes
+
+    play(tmp_path, scene, api, RFDETR_LEADER_ELECTION="true", POD_NAMESPACE="system")

@@ -58,6 +58,9 @@ class Leadership(Protocol):
     def may_write(self) -> bool:
         """It leads, at this very moment."""
 
+    def was_reached(self) -> bool:
+        """It was once said who leads: this operator could."""
+
     async def run(self, gained: Callable[[], None], beat: Callable[[], None]) -> None:
         """Call ``gained`` whenever it begins to lead, ``beat`` at each try; return when another one leads instead."""
 
@@ -70,6 +73,10 @@ class Alone:
 
     def may_write(self) -> bool:
         """Always."""
+        return True
+
+    def was_reached(self) -> bool:
+        """There is nothing to reach."""
         return True
 
     async def run(self, gained: Callable[[], None], beat: Callable[[], None]) -> None:
@@ -96,10 +103,15 @@ class Elector:
         self._safe_until = -1.0
         self._has_led = False
         self._is_reached = True  # an outage is said once
+        self._was_reached = False
 
     def may_write(self) -> bool:
         """It leads, at this very moment."""
         return self._clocks.tick() < self._safe_until
+
+    def was_reached(self) -> bool:
+        """It was once said who leads: this operator could."""
+        return self._was_reached
 
     async def run(self, gained: Callable[[], None], beat: Callable[[], None]) -> None:
         """Compete until another one leads instead. An API server that is away only fences: nobody else can lead either."""
@@ -108,7 +120,7 @@ class Elector:
             try:
                 async with asyncio.timeout(self._terms.seconds * TRY):
                     await self.compete()
-                self._is_reached = True
+                self._is_reached = self._was_reached = True
             except (ClusterError, TimeoutError) as error:
                 if self._is_reached:
                     log.warning("the lease was not reached", extra={"error": f"{type(error).__name__}: {error}"})
