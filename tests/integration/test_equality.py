@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from examples.data.digits import Recipe, write_digits
 from integration.one_rank import Job, alone, build_job, list_differences
+from integration.test_training import SMALL
 from rfdetr_contract.report import Outcome
+from rfdetr_contract.run import DatasetRun, ModelRun
 from rfdetr_trainer.outcome import End, Preempted
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and Lightning's own, of a training inside this process
@@ -61,3 +64,30 @@ def test_an_interrupted_run_ends_bitwise_where_the_whole_one_does(
     assert ([Preempted] * len(places), End) == (ends, type(job.go()))
     assert [] == list_differences(whole.read(), job.read())
     assert whole.report() == job.report()
+
+
+def test_samples_are_made_in_other_processes_without_a_difference(home: Path, whole: Job) -> None:
+    """Two loader processes, interrupted inside an epoch: the same bits as without any, and without a break."""
+    job = build_job(home, "loaders")
+    training = job.run.training.model_copy(update={"num_workers": 2})
+    job = replace(job, run=job.run.model_copy(update={"training": training}))
+
+    ends = [type(job.go(5)), type(job.go())]
+
+    assert [Preempted, End] == ends
+    assert [] == [at for at in list_differences(whole.read(), job.read()) if not at.startswith("/args/")]
+
+
+def test_a_segmentation_run_ends_bitwise_where_the_whole_one_does(home: Path) -> None:
+    """The points at which masks are compared are drawn anew in each step, from the step's seed."""
+    write_digits(home / "masks", Recipe(train=8, valid=4, masks=True))
+    model = ModelRun(variant="seg-nano", task="segmentation", resolution=72, overrides={**SMALL, "patch_size": 12})
+    change = {"model": model, "dataset": DatasetRun(path="masks")}
+    jobs = [build_job(home, name) for name in ("masks-whole", "masks-broken")]
+    whole, broken = (replace(job, run=job.run.model_copy(update=change)) for job in jobs)
+
+    whole.go()
+    ends = [type(broken.go(place)) for place in (4, 6)]
+
+    assert ([Preempted, Preempted], End) == (ends, type(broken.go()))
+    assert [] == list_differences(whole.read(), broken.read())

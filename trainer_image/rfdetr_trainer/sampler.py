@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from rfdetr.training import RFDETRDataModule
 from rfdetr.training.module_data import _MIN_TRAIN_BATCHES, GradAccumAlignedDataset
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+logger = logging.getLogger(__name__)
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -25,6 +28,16 @@ def seed_everything(*parts: int | str) -> None:
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
+
+
+def describe_inexact(backend: str | None, augmentations: Mapping[str, Any] | None) -> str:
+    """What a reader of the log should know of an augmentation with generators of its own. No config is RF-DETR's own."""
+    if backend in {None, "torchvision"} or augmentations == {}:
+        return ""
+    return (
+        f"augmentation backend {backend} draws from generators of its own: a resumed run goes on at the right sample, but "
+        "is not equal to the bit to one without a break; training.overrides.augmentation_backend: torchvision is"
+    )
 
 
 class ResumableSampler(DistributedSampler[Any]):
@@ -76,6 +89,14 @@ class ResumableDataModule(RFDETRDataModule):  # type: ignore[misc]  # rfdetr car
         super().__init__(model_config, train_config)
         self._seed = seed
         self._first = first  # epoch, batches of it that are already trained
+
+    def setup(self, stage: str) -> None:
+        """RF-DETR's own; it says when the run cannot be repeated to the bit."""
+        super().setup(stage)
+        backend = self._resolved_augmentation_backend
+        note = describe_inexact(backend.value if backend else None, self.train_config.aug_config)
+        if note and stage == "fit" and self.trainer.global_rank == 0:
+            logger.warning(note)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """RF-DETR's loader with the same data set, padding and collation, in our order."""

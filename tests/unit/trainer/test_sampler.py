@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler, TensorDataset
 
-from rfdetr_trainer.sampler import ResumableSampler, SeededDataset, seed_everything
+from rfdetr_trainer.sampler import ResumableSampler, SeededDataset, describe_inexact, seed_everything
 
 
 def make_dataset(size: int) -> TensorDataset:
@@ -79,3 +79,19 @@ def test_equal_parts_are_equal_draws(parts: tuple[int | str, ...]) -> None:
     seed_everything(*parts)
 
     assert torch.equal(first, torch.rand(3))
+
+
+def test_an_augmentation_with_generators_of_its_own_is_told_of() -> None:
+    """Torchvision draws from the seeded ones, and what augments nothing draws nothing."""
+    told = [
+        describe_inexact(backend, augmentations)
+        for backend, augmentations in (
+            ("torchvision", None),
+            ("albumentations", {}),
+            (None, None),
+            ("albumentations", None),
+            ("kornia", {"flip": 1}),
+        )
+    ]
+
+    assert [False, False, False, True, True] == [bool(note) for note in told]
