@@ -61,6 +61,7 @@ RFDETR_DIR: Final = "rfdetr"
 LOGS_DIR: Final = "logs"
 RESULT_FILE: Final = "result.json"
 BEST_CHECKPOINT: Final = "checkpoint_best_total.pth"
+BEST_DIR: Final = "best"
 
 
 def is_reserved_env(name: str) -> bool:

@@ -13,8 +13,11 @@ from typing import Any, Final, TypeVar
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from rfdetr_contract.report import CheckpointState, FailureReason
+from rfdetr_trainer.best import Bests, Candidate, build_limits
+from rfdetr_trainer.best_keeper import BestKeeper
 from rfdetr_trainer.durable import STORAGE_FAULTS, VOLUME, Volume, publish
 from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.generations import read_claims
 from rfdetr_trainer.interval import Cost
 from rfdetr_trainer.loading import load_verified, recount, rescale_batches
 from rfdetr_trainer.manifest import Manifest, RunFolder
@@ -38,6 +41,7 @@ class Order:
     tree: Any
     moment: Moment
     score: float | None
+    bests: tuple[Candidate, ...]
     name: Path | None  # a second name that was asked for
     began: float
     stall: float
@@ -75,6 +79,8 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self._patience = patience or Patience()
         self._volume = volume
         self._sets = Sets(folder, facts, keep, volume)
+        limits = build_limits(read_claims(folder.generations), facts.generation, resume)
+        self.bests = BestKeeper(Bests(folder, facts.generation, limits, volume), volume, resume.epoch if resume else 0)
         self._snapshots = Snapshots()
         self._writer = Writer()
         self._hung = False
@@ -82,7 +88,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self.score: float | None = None  # mAP 50:95 that the next set's manifest bears
         self.fault: RunError | None = None  # why the newest save failed; None again when a later one succeeds
         self.cost: Cost | None = None  # of the newest durable save
-        for leftover in find_leftovers(folder):
+        for leftover in find_leftovers(folder, facts.generation):
             leftover.unlink(missing_ok=True)
 
     def save_checkpoint(
@@ -101,9 +107,10 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
             return
         self._hung = False
         score, self.score = self.score, None
+        bests = self.bests.take_offered()
         tree = self._snapshots.take(checkpoint)
         self._moment = moment
-        order = Order(tree, moment, score, name, began, time.monotonic() - began)
+        order = Order(tree, moment, score, bests, name, began, time.monotonic() - began)
         self._writer.submit(lambda: self._perform(order))
 
     def drain(self) -> bool:
@@ -122,6 +129,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         return not self._writer.is_idle
 
     def _perform(self, order: Order) -> None:
+        self.bests.keep(order.tree, order.bests, self._with_room)
         try:
             manifest = self._with_room(
                 lambda: self._sets.write(order.tree, order.moment, order.score, lambda: time.monotonic() - order.began)
@@ -140,6 +148,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         if order.name is not None:
             self._name(order.moment, order.name)
         self._sets.prune()
+        self.bests.prune(self._sets.read())
 
     def _name(self, moment: Moment, name: Path) -> None:
         """A second name is a service: without it the state is as safe. A newer generation's is left alone."""

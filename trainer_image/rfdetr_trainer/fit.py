@@ -19,6 +19,8 @@ from rfdetr_contract.report import CheckpointState, Judgement, Outcome, RunRepor
 from rfdetr_contract.run import RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config, dataset
+from rfdetr_trainer.best import read_best
+from rfdetr_trainer.callbacks.best_weights import replace_best
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
 from rfdetr_trainer.callbacks.finish import Breathe, Finish
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, WorldGuard, find_early_stopping
@@ -32,7 +34,7 @@ from rfdetr_trainer.durable import write_durable
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.fingerprint import DatasetFacts, read_facts
 from rfdetr_trainer.judge import judge
-from rfdetr_trainer.loading import rescale_batches
+from rfdetr_trainer.loading import load_verified, rescale_batches
 from rfdetr_trainer.manifest import RunFolder, build_model_line
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.outcome import End
@@ -85,6 +87,7 @@ def fit(run: RunConfig, this: Round) -> End:
         plugins=[storage],
         profiler=meter.stopwatch,
     )
+    replace_best(trainer, storage)
 
     ends: list[End] = []
 
@@ -197,17 +200,18 @@ def judge_best(
 ) -> Judgement | None:
     """The best checkpoint by pycocotools, or None when there is none."""
     best = folder.rfdetr / names.BEST_CHECKPOINT
-    if reporter.best is None or not best.is_file():
+    known = read_best(best.with_suffix(".json"))
+    if reporter.best is None or known is None:
         return None
     module, datamodule, breathe = trained
-    module.model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["model"])
+    module.model.load_state_dict(load_verified(best, known.sha256)["model"])
     data = this.data_root / run.dataset.path
     split = dataset.read_split(data, dataset.detect_layout(data, run.dataset.format), "valid")
     return judge(
         module,
         datamodule,
         split,
-        reported=reporter.best.value,
+        reported=reporter.best.value if known.map50_95 is None else known.map50_95,
         max_dets=int(module.train_config.eval_max_dets),
         segmentation=run.model.task == "segmentation",
         breathe=breathe,

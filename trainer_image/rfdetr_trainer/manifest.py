@@ -70,6 +70,11 @@ class RunFolder:
         return self.root / names.CHECKPOINTS_DIR
 
     @property
+    def best(self) -> Path:
+        """The best weights of each generation, by names of their own."""
+        return self.root / names.BEST_DIR
+
+    @property
     def rfdetr(self) -> Path:
         """RF-DETR's own output folder."""
         return self.root / names.RFDETR_DIR

@@ -43,15 +43,28 @@ def choose_doomed(
 
 def find_orphans(folder: Path, generation: int) -> tuple[Path, ...]:
     """States of earlier generations without a manifest: their writer, or whoever removed them, died in between."""
-    mark = names.checkpoint_stem(generation, 0).partition("-")[0]
-    found = [path for path in folder.glob("g*.ckpt") if path.name.partition("-")[0] < mark]
+    found = [path for path in folder.glob("g*.ckpt") if path.name.partition("-")[0] < name_mark(generation)]
     return tuple(path for path in found if not path.with_suffix(".json").exists())
 
 
-def find_leftovers(folder: RunFolder) -> tuple[Path, ...]:
-    """Unfinished files of writers that are gone: another host's (its pod was replaced) or a dead process's."""
-    found = [path for place in (folder.checkpoints, folder.rfdetr) for path in place.glob(".*.tmp-*")]
-    return tuple(path for path in found if not _is_alive(path.name.rpartition(".tmp-")[2]))
+def find_leftovers(folder: RunFolder, generation: int) -> tuple[Path, ...]:
+    """Unfinished files of writers that are gone or overtaken: another host's (its pod was replaced), a dead process's, and
+    an earlier generation's (a new pod may have its name and its numbers).
+    """
+    mark = f".{name_mark(generation)}"
+    places = (folder.checkpoints, folder.best, folder.rfdetr)
+    found = [path for place in places for path in place.glob(".*.tmp-*")]
+    return tuple(
+        path
+        for path in found
+        if not _is_alive(path.name.rpartition(".tmp-")[2])
+        or (path.name.startswith(".g") and path.name.partition("-")[0] < mark)
+    )
+
+
+def name_mark(generation: int) -> str:
+    """How the names of a generation's files begin: in the order of the generations."""
+    return names.checkpoint_stem(generation, 0).partition("-")[0]
 
 
 def _is_alive(writer: str) -> bool:

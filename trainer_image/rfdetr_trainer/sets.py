@@ -113,9 +113,9 @@ class Sets:
             return not self.is_overtaken() and self._remove(1, 0) > 0
         return False
 
-    def list_kept_steps(self) -> tuple[int, ...]:
-        """Steps that a resume may go back to."""
-        return tuple(manifest.step for manifest in read_manifests(self._folder.checkpoints))
+    def read(self) -> tuple[Manifest, ...]:
+        """The sets that a resume may go back to."""
+        return read_manifests(self._folder.checkpoints)
 
     def _remove(self, last: int, best: int) -> int:
         facts, resumed = self._facts, self._keep.resumed

@@ -14,59 +14,22 @@ from typing import Any
 import pytest
 import torch
 
-from rfdetr_contract.report import CheckpointState, FailureReason
-from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Tell
+from rfdetr_contract.report import FailureReason
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Patience, Tell
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.loading import load_verified, rescale_batches
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.resume import Digests, Resume, scan
 from rfdetr_trainer.retention import read_manifests
-from rfdetr_trainer.sets import Keep, SetFacts
-
-FACTS = SetFacts(
-    generation=2,
-    world_size=2,
-    accumulation=2,
-    effective_batch=8,
-    config_hash="c",
-    model="nano",
-    classes=("a",),
-    dataset="d",
-    rfdetr="1",
-    torch="2",
-)
+from rfdetr_trainer.sets import Keep
+from saved_run import Told, make_checkpoint, make_facts, save
 
 
-def make_checkpoint(step: int, *, epoch: int = 0, batches: int = 0, size: int = 8) -> dict[str, Any]:
-    """What Lightning hands over, as far as we read it."""
-    current = {"started": epoch + (1 if batches else 0), "processed": epoch}
-    loop = {"epoch_progress": {"current": current}, "epoch_loop.batch_progress": {"current": {"ready": batches}}}
-    return {"global_step": step, "loops": {"fit_loop": loop}, "weights": torch.full((size,), float(step))}
-
-
-class Told:
-    """Collects what the launcher would hear."""
-
-    def __init__(self) -> None:
-        self.states: list[CheckpointState] = []
-        self.faults: list[FailureReason] = []
-
-    def __call__(self, state: CheckpointState | None, fault: RunError | None) -> None:
-        if state is not None:
-            self.states.append(state)
-        if fault is not None:
-            self.faults.append(fault.reason)
-
-
-def make_io(root: Path, told: Tell | None = None, **keep: Any) -> DurableCheckpointIO:
+def make_io(
+    root: Path, told: Tell | None = None, *, patience: Patience | None = None, **keep: Any
+) -> DurableCheckpointIO:
     """The plugin of generation 2 over a fresh folder."""
-    return DurableCheckpointIO(RunFolder(root), FACTS, Keep(**keep), None, told or Told())
-
-
-def save(io: DurableCheckpointIO, checkpoint: dict[str, Any], path: Path) -> bool:
-    """Save, and wait until it is durable."""
-    io.save_checkpoint(checkpoint, path)
-    return io.drain()
+    return DurableCheckpointIO(RunFolder(root), make_facts(), Keep(**keep), None, told or Told(), patience=patience)
 
 
 def steps(root: Path) -> list[int]:
@@ -90,7 +53,7 @@ def test_a_save_becomes_a_file_a_manifest_and_the_name_that_was_asked_for(tmp_pa
         manifest.size,
     )
     assert data.samefile(folder.rfdetr / "last.ckpt")
-    assert torch.equal(torch.full((8,), 7.0), load_verified(data, manifest.sha256)["weights"])
+    assert torch.equal(torch.full((8,), 7.0), load_verified(data, manifest.sha256)["state_dict"]["model.weights"])
 
 
 def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:

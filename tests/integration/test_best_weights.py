@@ -1,0 +1,55 @@
+"""The best weights of a real RF-DETR: there when they appear, known by their digest, loaded as the guide loads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples.data.digits import Recipe, write_digits
+from integration.one_rank import Job, alone, build_job
+from rfdetr_contract import names
+from rfdetr_contract.report import Outcome
+from rfdetr_trainer.best import BestManifest, read_best
+from rfdetr_trainer.loading import load_verified
+from rfdetr_trainer.outcome import End
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and Lightning's own, of a training inside this process
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data set, and torchrun's environment of the only rank."""
+    folder = tmp_path_factory.mktemp("best")
+    write_digits(folder / "digits", Recipe(train=10, valid=4))
+    with alone(folder):
+        yield folder
+
+
+def read_total(job: Job) -> tuple[Path, BestManifest | None]:
+    """The file that users take, and its sidecar."""
+    path = job.folder.rfdetr / names.BEST_CHECKPOINT
+    return path, read_best(path.with_suffix(".json"))
+
+
+def test_a_finished_run_leaves_a_best_that_rfdetr_loads(home: Path) -> None:
+    """By ``RFDETR.from_checkpoint``, with the digest that its sidecar tells, and with the judged weights in it."""
+    from rfdetr import RFDETR
+
+    job = build_job(home, "whole")
+    end = job.go()
+    path, known = read_total(job)
+    assert known is not None
+    model = RFDETR.from_checkpoint(path)
+    loaded = load_verified(path, known.sha256)
+
+    assert isinstance(end, End)
+    assert Outcome.COMPLETED == end.outcome
+    assert known.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert known.weights == loaded["best_total_source"]
+    held = model.model.model.state_dict()
+    assert all(torch.equal(value, held[key].cpu()) for key, value in loaded["model"].items())
+    assert {"checkpoint_best_ema.pth", "last_ema.pth", "last.ckpt"} <= {one.name for one in job.folder.rfdetr.iterdir()}

@@ -1,0 +1,241 @@
+"""The checkpoint folder under a crash at every single call, under damage, and under a volume that refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rfdetr_contract.report import FailureReason
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO
+from rfdetr_trainer.loading import load_verified
+from saved_run import SavedRun, make_candidate, make_checkpoint, save
+from torn_volume import BrokenVolume, Crash, Death, FullVolume, TornVolume
+
+
+def save_epochs(io: DurableCheckpointIO, run: SavedRun, epochs: int = 3) -> None:
+    """Two saves an epoch, one of them within it; each epoch's end is a new best."""
+    for epoch in range(1, epochs + 1):
+        save(io, make_checkpoint(2 * epoch - 1, epoch=epoch - 1, batches=2), run.folder.checkpoints / "step.ckpt")
+        io.bests.offer([make_candidate(2 * epoch, epoch=epoch, score=epoch / 10)])
+        io.score = epoch / 10
+        save(io, make_checkpoint(2 * epoch, epoch=epoch), run.folder.rfdetr / "last.ckpt")
+
+
+def count_calls(root: Path) -> int:
+    """System calls of the whole scenario."""
+    run, volume = SavedRun(root), TornVolume(root / "attic")
+    save_epochs(run.begin(1, volume), run)
+    return len(volume.calls)
+
+
+def crash(root: Path, dies_at: int, death: Death) -> SavedRun:
+    """The scenario, ended by a crash at one call; what the next process finds."""
+    run, volume = SavedRun(root), TornVolume(root / "attic", dies_at, death)
+    with contextlib.suppress(Crash):
+        save_epochs(run.begin(1, volume), run)
+    volume.lose()
+    return run
+
+
+def read_acknowledged(run: SavedRun) -> int:
+    """The newest step that was said to be durable."""
+    return max((state.step for state in run.told.states), default=0)
+
+
+def check_crash(root: Path, dies_at: int, death: Death) -> list[str]:
+    """What is wrong after a crash at one call: nothing."""
+    run = crash(root, dies_at, death)
+    found, acknowledged = run.choose().found, read_acknowledged(run)
+    step = found.manifest.step if found else 0
+    wrong = [] if step >= acknowledged else [f"{dies_at} {death}: step {step}, told {acknowledged}"]
+    if found is not None:
+        load_verified(found.path, found.manifest.sha256)
+    io = run.begin(2)
+    scores = io.bests.settle()
+    io.bests.settle_total("ema")
+    known = (found.manifest.epoch if found else 0) / 10
+    if (scores["ema"] or 0.0) != known:
+        wrong.append(f"{dies_at} {death}: best {scores['ema']}, state of {known}")
+    for number in (1, 2, 3):
+        assert save(io, make_checkpoint(step + number, epoch=9), run.folder.rfdetr / "last.ckpt")
+    left = sorted(path.name for path in run.folder.checkpoints.iterdir())
+    expected = [f"g000002-s{step + number:08d}.{end}" for number in (2, 3) for end in ("ckpt", "json")]
+    surplus = [name for name in left if name not in expected and not name.startswith("g000001")]
+    return [*wrong, *(f"{dies_at} {death}: {name} is left" for name in surplus)]
+
+
+@pytest.mark.parametrize("death", ["process", "power"])
+def test_a_crash_at_any_call_loses_nothing_that_was_told(tmp_path: Path, death: Death) -> None:
+    """The next round finds a whole set at least as new as the last one that was told, and goes on writing."""
+    calls = count_calls(tmp_path / "whole")
+    wrong = [line for call in range(calls) for line in check_crash(tmp_path / str(call), call, death)]
+
+    assert calls > 100
+    assert [] == wrong
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, FailureReason.STORAGE_FULL),
+        (errno.EDQUOT, FailureReason.STORAGE_FULL),
+        (errno.EIO, FailureReason.STORAGE_ERROR),
+        (errno.EROFS, FailureReason.STORAGE_ERROR),
+        (errno.ESTALE, FailureReason.STORAGE_ERROR),
+    ],
+)
+def test_a_fault_is_told_and_mended_by_the_next_save(
+    tmp_path: Path, call: str, number: int, reason: FailureReason
+) -> None:
+    """Whichever call is refused: the set before stays, nothing half-written is left."""
+    volume, run = BrokenVolume(call, None), SavedRun(tmp_path)
+    io = run.begin(1, volume)
+    target = run.folder.checkpoints / "step.ckpt"
+    save(io, make_checkpoint(1), target)
+    volume.number = number
+    io.bests.offer([make_candidate(2)])
+    refused = save(io, make_checkpoint(2, epoch=1), target)
+    left, fault = run.steps(), io.fault
+    hidden = [path.name for path in run.folder.root.rglob(".*")]
+    volume.number = None
+
+    assert (False, [1], [reason], []) == (refused, left, run.told.faults, hidden)
+    assert fault is not None
+    assert reason is fault.reason
+    assert (True, frozenset({"ema"}), None) == (save(io, make_checkpoint(3), target), io.bests.take_lost(), io.fault)
+
+
+@pytest.mark.parametrize("room", range(0, 12_000, 487))
+def test_a_full_volume_makes_room_or_keeps_what_it_has(tmp_path: Path, room: int) -> None:
+    """Wherever the bytes end: a resume finds a set, never an older one than was told."""
+    run = SavedRun(tmp_path)
+    io = run.begin(1, FullVolume(room, tmp_path))
+    save_epochs(io, run)
+    found = run.choose().found
+
+    assert read_acknowledged(run) == (found.manifest.step if found else 0)
+    assert (io.fault is None) == (found is not None and found.manifest.step == 6)
+
+
+def test_older_sets_make_room_for_a_new_one(tmp_path: Path) -> None:
+    """Two sets fit: with one of them gone, a third is written, and the newest good one was there all the while."""
+    run, volume = SavedRun(tmp_path), FullVolume(1 << 30, tmp_path)
+    io = run.begin(1, volume, keep=(2, 0))
+    target = run.folder.checkpoints / "step.ckpt"
+    save(io, make_checkpoint(1), target)
+    save(io, make_checkpoint(2), target)
+    volume.size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) + 100
+
+    assert (True, [2, 3], []) == (save(io, make_checkpoint(3), target), run.steps(), run.told.faults)
+
+
+DAMAGES = ("bit", "page", "cut", "empty", "gone", "manifest")
+
+
+def damage(file: Path, kind: str) -> None:
+    """One kind of damage to a set."""
+    content = bytearray(file.read_bytes())
+    match kind:
+        case "bit":
+            content[len(content) // 2] ^= 1
+        case "page":
+            content[512:1024] = bytes(512) if any(content[512:1024]) else b"\1" * 512
+        case "cut":
+            del content[len(content) // 2 :]
+        case "empty":
+            content.clear()
+        case "gone":
+            return file.unlink()
+        case _:
+            return file.with_suffix(".json").write_text("{")
+    file.write_bytes(content)
+    return None
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[tuple[str, int]]:
+    """Rounds of saves, crashes, damage and writers that were overtaken."""
+    words = st.sampled_from(["save", "save", "crash", "power", "damage", "old", "restart"])
+    return draw(st.lists(st.tuples(words, st.integers(0, 40)), min_size=3, max_size=10))
+
+
+class Story:
+    """A run folder and what we know of it: which sets are whole, by step."""
+
+    def __init__(self, root: Path) -> None:
+        self.run = SavedRun(root)
+        self.generation = 0
+        self.step = 0
+        self.whole: dict[Path, int] = {}
+        self.volume = TornVolume(root / "attic")
+        self.old: DurableCheckpointIO | None = None
+        self.restart()
+
+    def restart(self, dies_at: int | None = None, death: Death = "process") -> None:
+        """The next generation, from what there is."""
+        self.generation += 1
+        found = self.run.choose().found
+        self.step = found.manifest.step if found else 0
+        self.volume = TornVolume(self.run.root / f"attic-{self.generation}", dies_at, death)
+        self.io = self.run.begin(self.generation, self.volume)
+
+    def save(self) -> bool:
+        """One more step; whether the process lives."""
+        self.step += 1
+        try:
+            kept = save(self.io, make_checkpoint(self.step), self.run.folder.checkpoints / "step.ckpt")
+        except Crash:
+            self.volume.lose()
+            return False
+        if kept:
+            self.whole[self.run.folder.checkpoints / f"g{self.generation:06d}-s{self.step:08d}.ckpt"] = self.step
+        return True
+
+    def tell(self, word: str, number: int) -> None:
+        """One event."""
+        match word:
+            case "save":
+                self.save()
+            case "crash" | "power":
+                self.restart(number, "power" if word == "power" else "process")
+                while self.save() and self.step < 100:
+                    pass
+                self.restart()
+            case "damage":
+                there = sorted(path for path in self.run.folder.checkpoints.glob("*.ckpt"))
+                if there:
+                    file = there[number % len(there)]
+                    damage(file, DAMAGES[number % len(DAMAGES)])
+                    self.whole.pop(file, None)
+            case "old":
+                overtaken = self.io
+                self.restart()
+                save(overtaken, make_checkpoint(self.step + 50), self.run.folder.rfdetr / "last.ckpt")
+            case _:
+                self.restart()
+
+    def newest_whole(self) -> int:
+        """The newest step that is whole and was not pruned."""
+        return max((step for path, step in self.whole.items() if path.exists()), default=0)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(story=stories())
+def test_whatever_happens_a_resume_finds_the_newest_whole_set(
+    tmp_path_factory: pytest.TempPathFactory, story: list[tuple[str, int]]
+) -> None:
+    """Saves, crashes, losses of power, damage and overtaken writers, in any order."""
+    told = Story(tmp_path_factory.mktemp("story"))
+    for word, number in story:
+        told.tell(word, number)
+        found = told.run.choose().found
+        step = found.manifest.step if found else 0
+        assert step >= told.newest_whole(), (story, word)
+        if found is not None:
+            load_verified(found.path, found.manifest.sha256)
