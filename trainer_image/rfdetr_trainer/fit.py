@@ -33,6 +33,8 @@ from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Patience
 from rfdetr_trainer.durable import write_durable
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.fingerprint import DatasetFacts, read_facts
+from rfdetr_trainer.generations import read_claims
+from rfdetr_trainer.interval import Interval, count_losses
 from rfdetr_trainer.judge import judge
 from rfdetr_trainer.loading import load_verified, rescale_batches
 from rfdetr_trainer.manifest import RunFolder, build_model_line
@@ -98,6 +100,8 @@ def fit(run: RunConfig, this: Round) -> End:
         judgement = judge_best(run, this, folder, (module, datamodule, breathe), reporter)
         ends.append(write_result(this, folder, build_result(run, this, trainer, world, reporter, judgement)))
 
+    losses = count_losses(read_claims(folder.generations), time.time())
+    interval = Interval(run.checkpoints, losses, lambda: storage.cost, say, is_busy=lambda: storage.is_busy)
     target = str(folder.checkpoints / "step.ckpt")
     trainer.callbacks += [
         StepSeeds(run.training.seed),
@@ -108,12 +112,17 @@ def fit(run: RunConfig, this: Round) -> End:
         ConfigBeatsCheckpoint(run),
         reporter,
         meter,
-        Boundary(this.flag, run.checkpoints, target, is_saved=storage.drain, broken=loss.read),
+        Boundary(this.flag, interval, target, is_saved=storage.drain, broken=loss.read),
         Finish(this.flag, conclude),
     ]
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     meter.enter("end")
     return ends[0] if ends else choose_end(trainer)
+
+
+def say(line: str) -> None:
+    """One line for a reader of the log."""
+    print(f"rfdetr: {line}", flush=True)
 
 
 def is_own(resume: Resume | None, folder: RunFolder) -> bool:

@@ -74,21 +74,24 @@ def describe_span(seconds: float) -> str:
 class Interval:
     """Asked at every optimizer step; rank 0's answer is everybody's.
 
-    ``read_cost`` is None until a first save was durable: that one is made soon, so that there is something to measure.
+    ``measure`` is None until a first save was durable: that one is made soon, so that there is something to measure.
+    Where time decides, no save begins while another is on its way.
     """
 
     def __init__(
         self,
         plan: CheckpointRun,
         losses: Losses,
-        read_cost: Callable[[], Cost | None],
+        measure: Callable[[], Cost | None],
         say: Callable[[str], None],
         *,
+        is_busy: Callable[[], bool] = bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
         self._losses = losses
-        self._read_cost = read_cost
+        self._measure = measure
+        self._is_busy = is_busy
         self._say = say
         self._clock = clock
         self._saved_at = clock()
@@ -100,7 +103,7 @@ class Interval:
         if every is not None and step > 0 and step % every == 0:
             return True
         seconds = self._choose_seconds()
-        return seconds is not None and self._clock() - self._saved_at >= seconds
+        return seconds is not None and self._clock() - self._saved_at >= seconds and not self._is_busy()
 
     def note_saved(self) -> None:
         """A save was begun, for whatever reason."""
@@ -111,7 +114,7 @@ class Interval:
             return self._plan.every_minutes * 60
         if self._plan.every_steps is not None:
             return None
-        cost = self._read_cost()
+        cost = self._measure()
         if cost is None:
             return FLOOR
         seconds = choose_interval(cost, self._losses)

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from rfdetr_contract.report import World
-from rfdetr_trainer.callbacks.boundary import StopFlag, is_due
+from rfdetr_trainer.callbacks.boundary import StopFlag
 from rfdetr_trainer.callbacks.guards import LossGuard, attest
 from rfdetr_trainer.callbacks.progress import Pace
 from rfdetr_trainer.errors import RunError
@@ -24,12 +24,6 @@ def test_sigterm_only_sets_a_flag() -> None:
         signal.signal(signal.SIGTERM, before)
 
     assert flag.is_set
-
-
-@pytest.mark.parametrize(("step", "every", "due"), [(10, 5, True), (11, 5, False), (0, 5, False), (10, None, False)])
-def test_a_checkpoint_is_due_every_so_many_steps(step: int, every: int | None, due: bool) -> None:
-    """Optimizer steps, not batches."""
-    assert due == is_due(step, every)
 
 
 def test_the_end_is_estimated_from_this_processs_own_pace() -> None:

@@ -6,7 +6,6 @@ Nothing else may leave or save: no process decides alone, and a signal's handler
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from rfdetr_contract.report import FailureReason
-from rfdetr_contract.run import CheckpointRun
 from rfdetr_trainer.callbacks.agreement import Agreed, Agreement
 from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.interval import Interval
 from rfdetr_trainer.outcome import Preempted
 
 
@@ -39,11 +38,6 @@ class StopFlag:
         signal.signal(signal.SIGTERM, self.handle)
 
 
-def is_due(step: int, every_steps: int | None) -> bool:
-    """Whether this optimizer step ends with a checkpoint."""
-    return every_steps is not None and step > 0 and step % every_steps == 0
-
-
 class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
     """Saves when it is due, and leaves when any rank was told to: after a save that all ranks take part in.
 
@@ -54,20 +48,17 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
     def __init__(
         self,
         flag: StopFlag,
-        plan: CheckpointRun,
+        interval: Interval,
         target: str,
         *,
         is_saved: Callable[[], bool],
         broken: Callable[[], str] = str,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._flag = flag
-        self._plan = plan
+        self._interval = interval
         self._target = target
         self._is_saved = is_saved
         self._broken = broken
-        self._clock = clock
-        self._saved_at = clock()
         self._agreement: Agreement
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
@@ -81,11 +72,12 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Nothing is trained yet: what there is to keep is durable already."""
-        self._saved_at = self._clock()
+        self._interval.note_saved()
         self._leave_saved(trainer)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Between two epochs everything is saved already."""
+        self._interval.note_saved()
         self._leave_saved(trainer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -93,14 +85,13 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         last = batch_idx + 1 >= trainer.num_training_batches
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not last:
             return
-        every = self._plan.every_minutes
-        late = every is not None and trainer.is_global_zero and self._clock() - self._saved_at >= every * 60
-        agreed = self._agreement.ask(Agreed(self._flag.read(), late, bool(self._broken())))
+        due = not last and trainer.is_global_zero and self._interval.is_due(trainer.global_step)
+        agreed = self._agreement.ask(Agreed(self._flag.read(), due, bool(self._broken())))
         if agreed.broken:
             raise RunError(FailureReason.NAN_LOSS, self._broken() or "the loss of another rank is not a number")
         if agreed.leave:
             self._leave(trainer)
-        if not last and (agreed.save or is_due(trainer.global_step, self._plan.every_steps)):
+        if agreed.save:
             self._save(trainer)
 
     def on_validation_batch_end(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:
@@ -119,12 +110,18 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
 
     def _leave_saved(self, trainer: Any) -> None:
         if self._agreement.ask(Agreed(self._flag.read())).leave:
-            raise Preempted(trainer.global_step, saved=self._is_saved())
+            self._go(trainer)
 
     def _leave(self, trainer: Any) -> None:
         self._save(trainer)
-        raise Preempted(trainer.global_step, saved=self._is_saved())
+        self._go(trainer)
+
+    def _go(self, trainer: Any) -> None:
+        """No rank goes before the state is durable: a launcher whose peer is gone ends its workers."""
+        saved = self._is_saved()
+        self._agreement.ask(Agreed())
+        raise Preempted(trainer.global_step, saved=saved)
 
     def _save(self, trainer: Any) -> None:
         trainer.save_checkpoint(self._target)
-        self._saved_at = self._clock()
+        self._interval.note_saved()

@@ -97,7 +97,8 @@ class LossGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-che
 
 class ConfigBeatsCheckpoint(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
     """What the user says now holds, whatever the checkpoint says: patience, and weight decay with all else that an
-    optimizer's group holds beside its learning rate. The learning rate is the schedule's, which goes on."""
+    optimizer's group holds beside its learning rate. The learning rate is the schedule's, which goes on.
+    """
 
     def __init__(self, run: RunConfig) -> None:
         self._stopping = run.training.early_stopping
