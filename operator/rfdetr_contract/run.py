@@ -80,7 +80,10 @@ class TrainingRun(Frozen):
 
 
 class CheckpointRun(Frozen):
-    """When a durable checkpoint is made, beside every epoch's end, and how many are kept."""
+    """When a durable checkpoint is made, beside every epoch's end, and how many are kept.
+
+    Neither steps nor minutes: as often as the losses that are seen are worth.
+    """
 
     every_steps: int | None = None  # optimizer steps
     every_minutes: float | None = None

@@ -34,6 +34,7 @@ OURS_OF_TRAINING = {
     "dataset_dir": "dataset.path",
     "dataset_file": "dataset.format",
     "output_dir": "checkpoints",
+    "checkpoint_interval": "checkpoints.keepLast and checkpoints.keepBest",
     "resume": "resume.from",
     "seed": "training.seed",
     "lr": "training.learningRate",

@@ -155,9 +155,16 @@ class Checkpoints(ApiModel):
         True, description="Keep a claim made from the template when the job is deleted. Default: true."
     )
     every_steps: int | None = Field(
-        None, ge=1, le=10000000, description="Optimizer steps between checkpoints. Default: off."
+        None,
+        ge=1,
+        le=10000000,
+        description="Optimizer steps between checkpoints, beside each epoch's end. Default: off. With neither this nor "
+        "everyMinutes: as often as the stall that was measured and the interruptions that were seen are worth "
+        "(15 seconds to 30 minutes).",
     )
-    every_minutes: float | None = Field(None, gt=0, le=10080, description="Minutes between checkpoints. Default: off.")
+    every_minutes: float | None = Field(
+        None, gt=0, le=10080, description="Minutes between checkpoints, beside each epoch's end. Default: off."
+    )
     keep_last: int = Field(2, ge=1, le=1000, description="Newest checkpoints that are kept. Default: 2.")
     keep_best: int = Field(1, ge=0, le=1000, description="Best checkpoints that are kept beside them. Default: 1.")
 
