@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
-import pickle
 import resource
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.resume import Digests, Resume, scan
 from rfdetr_trainer.retention import read_manifests
 from rfdetr_trainer.sets import Keep
-from saved_run import Told, make_checkpoint, make_facts, save
+from saved_run import SavedRun, Told, make_checkpoint, make_facts, save
+from torn_volume import Quick
 
 
 def make_io(
@@ -119,29 +121,6 @@ def test_a_file_that_this_pod_has_hashed_is_not_hashed_again_and_any_other_is(tm
     assert digests.seal(found, "pod-0") is None
 
 
-class Planted:
-    """A pickle that would run a command."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.target}",)
-
-
-def test_a_planted_pickle_does_not_run_even_with_its_own_digest(tmp_path: Path) -> None:
-    """Only plain tensors and plain types are ever loaded."""
-    import hashlib
-
-    file, trace = tmp_path / "planted.ckpt", tmp_path / "trace"
-    torch.save({"state_dict": Planted(trace)}, file)
-
-    with pytest.raises(pickle.UnpicklingError):
-        load_verified(file, hashlib.sha256(file.read_bytes()).hexdigest())
-
-    assert not trace.exists()
-
-
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """No file of this process may grow beyond 64 KiB: the volume is full."""
@@ -169,6 +148,65 @@ def test_a_volume_that_refuses_does_not_stop_the_training(tmp_path: Path, small_
     assert fault is not None
     save(io, make_checkpoint(3), folder.checkpoints / "step.ckpt")
     assert (None, [3]) == (io.fault, steps(tmp_path))
+
+
+@dataclass
+class StuckVolume(Quick):
+    """A volume that answers no fsync until it is let go."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def fsync(self, descriptor: int) -> None:
+        self.gate.wait()
+
+
+def test_a_hung_volume_is_waited_for_once_and_the_training_goes_on(tmp_path: Path) -> None:
+    """The save that hangs is told of; once the volume answers again, so does everything else."""
+    told, volume, folder = Told(), StuckVolume(), RunFolder(tmp_path)
+    short = Patience(next=0.05, last=0.05)
+    io = DurableCheckpointIO(folder, make_facts(), Keep(), None, told, patience=short, volume=volume)
+    target = folder.checkpoints / "step.ckpt"
+    for step in (1, 2, 3):
+        io.save_checkpoint(make_checkpoint(step), target)
+    left = io.drain()
+    volume.gate.set()
+
+    assert (False, {FailureReason.STORAGE_ERROR}, []) == (left, set(told.faults), [state.step for state in told.states])
+    while io.is_busy:
+        time.sleep(0.01)
+    assert (True, [1, 4]) == (save(io, make_checkpoint(4), target), steps(tmp_path))
+
+
+def test_the_same_moment_is_saved_once(tmp_path: Path) -> None:
+    """A signal right after a save waits for that save."""
+    told = Told()
+    io, folder = make_io(tmp_path, told), RunFolder(tmp_path)
+    io.save_checkpoint(make_checkpoint(7, batches=3), folder.checkpoints / "step.ckpt")
+
+    assert save(io, make_checkpoint(7, batches=3), folder.checkpoints / "step.ckpt")
+    assert [7] == [state.step for state in told.states]
+
+
+def test_an_epochs_end_does_not_replace_the_last_step_before_it(tmp_path: Path) -> None:
+    """Both are of one step: while one is replaced by the other, neither would be whole."""
+    run = SavedRun(tmp_path)
+    io = run.begin(1)
+    save(io, make_checkpoint(7, batches=3), run.folder.checkpoints / "step.ckpt")
+    save(io, make_checkpoint(7, epoch=1), run.folder.checkpoints / "step.ckpt")
+    found = run.choose().found
+
+    assert (("g000001-s00000007.ckpt", "g000001-s00000007-b000003.ckpt"), 2) == (
+        found and (found.path.name, found.manifest.parent),
+        len(run.steps()),
+    )
+
+
+def test_no_thread_begins_before_the_first_save(tmp_path: Path) -> None:
+    """A fork server may build all of this: it stays a process of one thread."""
+    before = threading.active_count()
+    make_io(tmp_path)
+
+    assert before == threading.active_count()
 
 
 def test_a_fault_that_is_not_the_volumes_is_not_hidden(tmp_path: Path) -> None:
