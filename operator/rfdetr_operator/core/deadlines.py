@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from rfdetr_operator.core.conditions import ENDED, Phase, Reason, find_condition
 from rfdetr_operator.core.context import Context
 from rfdetr_operator.core.ending import plan_failed
+from rfdetr_operator.core.gang import choose_state
 from rfdetr_operator.core.model import Plan, PodPhase
 from rfdetr_operator.core.times import read_time
 
@@ -55,13 +56,8 @@ def plan_deadline(context: Context) -> Plan | None:
         context,
         reason,
         f"{up} of {len(context.ranks)} pods ran after {policy.startup_deadline_seconds} s "
-        f"(runPolicy.startupDeadlineSeconds); {_say_last(context)}",
+        f"(runPolicy.startupDeadlineSeconds); last seen: {choose_state(context).message}",
     )
-
-
-def _say_last(context: Context) -> str:
-    running = find_condition(context.status, "Running")
-    return f"last seen: {running.message}" if running and running.message else "no pod said why"
 
 
 def choose_end_of_life(context: Context) -> datetime | None:
