@@ -75,11 +75,6 @@ def detect_layout(root: Path, asked: Literal["auto", "coco", "yolo"]) -> Layout:
     raise DataError(f"data set '{root.name}' has no {looked}; found: {list_names(root)}")
 
 
-def count_classes(root: Path, layout: Layout) -> int:
-    """How many classes the model needs for this data set."""
-    return len(read_names(root, layout))
-
-
 def read_names(root: Path, layout: Layout) -> tuple[str, ...]:
     """The class names; the place in the tuple is the class."""
     if layout == "yolo":

@@ -8,7 +8,7 @@ import pytest
 
 from builders import make_job
 from rfdetr_contract.batch import BatchPlan
-from rfdetr_contract.run import LimitsRun, RunConfig, Topology
+from rfdetr_contract.run import LimitsRun, ResumeRun, RunConfig, Topology
 from rfdetr_operator.core.run_config import (
     Resolution,
     SpecError,
@@ -164,3 +164,10 @@ def test_a_default_that_is_written_out_changes_nothing() -> None:
     written = make_job(pod={"sharedMemory": "8Gi", "env": [], "labels": {}})
 
     assert build_run_hash(make_job().spec) == build_run_hash(written.spec)
+
+
+def test_another_data_set_is_taken_only_where_the_job_says_so() -> None:
+    """It is off unless it is said."""
+    changed = build(resume={"from": "previous", "allowDatasetChange": True}).resume
+
+    assert (ResumeRun(), ResumeRun(source="previous", allow_dataset_change=True)) == (build().resume, changed)
