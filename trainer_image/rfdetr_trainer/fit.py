@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,13 +13,13 @@ from typing import Any
 import rfdetr.config
 import torch
 from pytorch_lightning.strategies import DDPStrategy
-from rfdetr.training import RFDETRModelModule, build_trainer
+from rfdetr.training import build_trainer
 
 from rfdetr_contract import names
 from rfdetr_contract.report import CheckpointState, Judgement, Outcome, RunReport
 from rfdetr_contract.run import RunConfig
 from rfdetr_contract.variants import VARIANTS
-from rfdetr_trainer import config, dataset
+from rfdetr_trainer import config, dataset, prepared
 from rfdetr_trainer.best import read_best
 from rfdetr_trainer.callbacks.best_weights import replace_best
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
@@ -40,6 +41,7 @@ from rfdetr_trainer.loading import load_verified, rescale_batches
 from rfdetr_trainer.manifest import RunFolder, build_model_line
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.outcome import End
+from rfdetr_trainer.rendezvous import wait_for_store
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.sampler import ResumableDataModule, seed_everything
 from rfdetr_trainer.sets import Keep, SetFacts
@@ -73,7 +75,7 @@ def fit(run: RunConfig, this: Round) -> End:
     data = this.data_root / run.dataset.path
     layout = dataset.detect_layout(data, run.dataset.format)
     facts = read_facts(data, layout, this.resume.dataset if this.resume else "")
-    model_config, train_config = build_configs(run, this, folder, len(facts.classes))
+    model_config, train_config = build_configs(run, (this.data_root, this.output_root), facts, this.resume)
 
     reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
     storage = build_storage(run, this, folder, facts, (reporter, meter))
@@ -81,7 +83,8 @@ def fit(run: RunConfig, this: Round) -> End:
     world, loss = WorldGuard(run, this.line), LossGuard()
     first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
     datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
-    module = RFDETRModelModule(model_config, train_config)
+    prepared.lend_datasets(datamodule, facts.fingerprint)
+    module = prepared.build_module(model_config, train_config)
     trainer = build_trainer(
         train_config,
         model_config,
@@ -115,6 +118,7 @@ def fit(run: RunConfig, this: Round) -> End:
         Boundary(this.flag, interval, target, is_saved=storage.drain, broken=loss.read),
         Finish(this.flag, conclude),
     ]
+    wait_for_store(os.environ, run.limits.process_group_seconds)
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     meter.enter("end")
     return ends[0] if ends else choose_end(trainer)
@@ -130,22 +134,26 @@ def is_own(resume: Resume | None, folder: RunFolder) -> bool:
     return resume is None or Path(resume.file).parent == folder.checkpoints
 
 
-def build_configs(run: RunConfig, this: Round, folder: RunFolder, num_classes: int) -> tuple[Any, Any]:
-    """Rfdetr's own configs of the model and of the training."""
+def build_configs(
+    run: RunConfig, roots: tuple[Path, Path], facts: DatasetFacts, resume: Resume | None
+) -> tuple[Any, Any]:
+    """Rfdetr's own configs of the model and of the training. ``roots``: of the data and of the output."""
+    data_root, output_root = roots
+    folder = RunFolder.of(output_root, run)
     model_class = getattr(rfdetr.config, VARIANTS[run.model.variant].config)
     segments = run.model.task == "segmentation"
     train_class = rfdetr.config.SegmentationTrainConfig if segments else rfdetr.config.TrainConfig
     config.check_overrides("model", run.model.overrides, config.OURS_OF_MODEL, model_class.model_fields)
     config.check_overrides("training", run.training.overrides, config.OURS_OF_TRAINING, train_class.model_fields)
-    resuming = this.resume is not None
-    weights = None if resuming else config.choose_weights(run, (this.output_root, this.data_root))
-    model = config.build_model_arguments(run, num_classes=num_classes, weights=weights, resuming=resuming)
+    resuming = resume is not None
+    weights = None if resuming else config.choose_weights(run, (output_root, data_root))
+    model = config.build_model_arguments(run, num_classes=len(facts.classes), weights=weights, resuming=resuming)
     folder.rfdetr.mkdir(parents=True, exist_ok=True)
     training = config.build_train_arguments(
-        run, data=this.data_root / run.dataset.path, output=folder.rfdetr, resuming=resuming
+        run, data=data_root / run.dataset.path, output=folder.rfdetr, resuming=resuming
     )
-    if this.resume is not None:  # Lightning refuses fewer epochs than are done
-        training["epochs"] = max(training["epochs"], this.resume.epoch)
+    if resume is not None:  # Lightning refuses fewer epochs than are done
+        training["epochs"] = max(training["epochs"], resume.epoch)
     return model_class(**model), train_class(**training)
 
 

@@ -16,8 +16,11 @@ import torch
 from rfdetr_contract import names
 from rfdetr_contract.report import FailureReason, Outcome, exit_code
 from rfdetr_contract.run import RunConfig
+from rfdetr_trainer import prepared
 from rfdetr_trainer.callbacks.boundary import StopFlag
-from rfdetr_trainer.fit import Round, fit
+from rfdetr_trainer.dataset import detect_layout
+from rfdetr_trainer.fingerprint import read_facts
+from rfdetr_trainer.fit import Round, build_configs, fit
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.outcome import End, classify_error
 from rfdetr_trainer.resume import Resume
@@ -33,6 +36,9 @@ NOISE = (
     ".*recommended to use .self.log.*",
     ".*Checkpoint directory.*exists and is not empty.*",
 )
+
+# A run that resumes is configured like any other that does, wherever it resumes.
+FROM_SOMEWHERE = Resume(file="", sha256="", size=0, step=0, epoch=0, batch_in_epoch=0, world_size=1)
 
 
 def quieten() -> None:
@@ -56,6 +62,16 @@ def build_round(environ: Mapping[str, str], flag: StopFlag) -> Round:
         flag=flag,
         pod_uid=environ.get(names.ENV_POD_UID, ""),
     )
+
+
+def prepare(environ: Mapping[str, str]) -> None:
+    """Called by the fork server: build what every worker of this run would build again at each restart."""
+    quieten()
+    run = RunConfig.model_validate_json(Path(environ[names.ENV_RUN_CONFIG]).read_bytes())
+    roots = Path(environ[names.ENV_DATA_ROOT]), Path(environ[names.ENV_OUTPUT_ROOT])
+    data = roots[0] / run.dataset.path
+    facts = read_facts(data, detect_layout(data, run.dataset.format))
+    prepared.prepare(*build_configs(run, roots, facts, FROM_SOMEWHERE), facts.fingerprint)
 
 
 def main() -> int:

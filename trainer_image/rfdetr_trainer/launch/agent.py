@@ -153,10 +153,12 @@ class Agent:
                 self._replace_server()
             case Parsed():
                 self._parsed.set_result(message)
-            case Warm(seconds=seconds, failed=failed):
+            case Warm(seconds=seconds, failed=failed, unprepared=unprepared):
                 say(f"fork server warm after {seconds:.1f} s")
                 for name, why in failed.items():
                     say(f"fork server could not import {name}: {why}")
+                if unprepared:
+                    say(f"fork server built nothing ahead: {unprepared}")
                 self._preloaded = True
                 self._warm_up()
             case Started():

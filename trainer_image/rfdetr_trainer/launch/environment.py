@@ -32,6 +32,7 @@ FORK_SERVER: tuple[Setting, ...] = (
     Setting("MKL_NUM_THREADS", "1", "a thread that exists at a fork is missing in the child"),
     Setting("OPENBLAS_NUM_THREADS", "1", "a thread that exists at a fork is missing in the child"),
     Setting("PYTORCH_NVML_BASED_CUDA_CHECK", "1", "asking for CUDA must not initialise it: no fork survives that"),
+    Setting("JE_ARROW_MALLOC_CONF", "background_thread:false", "Arrow's allocator must not start a thread"),
 )
 
 

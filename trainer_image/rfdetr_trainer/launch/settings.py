@@ -14,7 +14,9 @@ from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import ConfigError
 
 WORKER = "rfdetr_trainer.worker"
-PRELOAD = "torch,pytorch_lightning,rfdetr.training,pycocotools.cocoeval"
+PRELOAD = (
+    "torch,torch.distributed.algorithms.ddp_comm_hooks,pytorch_lightning,rfdetr.training,vernier,pycocotools.cocoeval"
+)
 ENV_WORKER_MODULE = "RFDETR_WORKER_MODULE"
 ENV_PRELOAD = "RFDETR_PRELOAD"
 ENV_PREFLIGHT_MODULE = "RFDETR_PREFLIGHT_MODULE"

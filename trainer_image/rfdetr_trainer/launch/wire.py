@@ -172,11 +172,14 @@ class Parsed(Frozen):
 
 
 class Warm(Frozen):
-    """The imports are done. ``failed`` maps modules that could not be imported to why."""
+    """The imports are done. ``failed`` maps modules that could not be imported to why, ``unprepared`` says why
+    nothing could be built for the workers.
+    """
 
     kind: Literal["warm"] = "warm"
     seconds: float
     failed: dict[str, str] = {}
+    unprepared: str = ""
 
 
 class Started(Frozen):

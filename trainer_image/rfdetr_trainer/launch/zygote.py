@@ -189,6 +189,20 @@ def preload(modules: list[str]) -> dict[str, str]:
     return failed
 
 
+def prepare(module: str, environ: dict[str, str]) -> str:
+    """Let the worker's module build what its forks can share, if it can; why that went wrong."""
+    build = getattr(sys.modules.get(module), "prepare", None)
+    if build is None:
+        return ""
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            build(environ)
+    except Exception as error:  # noqa: BLE001 - the worker builds it again, and says whole what is wrong
+        return f"{type(error).__name__}: {error}"[:300]
+    return ""
+
+
 def main(argv: list[str]) -> int:
     """``FD PARENT WORKER PRELOAD -- FLAGS``: descriptor, launcher's pid, worker module, modules joined by commas."""
     descriptor, parent, module, modules, _, *flags = argv
@@ -205,10 +219,11 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     zygote.tell(parse_flags(flags))
     failed = preload([name for name in modules.split(",") if name])
+    unprepared = prepare(module, environ)
     gc.collect()
     gc.freeze()
     outlive_parent(int(parent))  # from here on the end of the control stream tells, so that whole groups can be killed
-    zygote.tell(Warm(seconds=time.monotonic() - started, failed=failed))
+    zygote.tell(Warm(seconds=time.monotonic() - started, failed=failed, unprepared=unprepared))
     zygote.serve()
     return 0
 
