@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from integration.launcher_pods import build_run
 from rfdetr_contract.run import LimitsRun
+from rfdetr_trainer.errors import ConfigError
+from rfdetr_trainer.launch.settings import load_run
 from rfdetr_trainer.launch.stop_limit import find_short_stop
 
 LIMITS = LimitsRun(stop_seconds=110, grace_seconds=120)
@@ -25,3 +31,13 @@ def test_a_save_that_may_not_end_in_time_is_warned_of_with_a_period_that_would_d
 
     assert words == find_short_stop(80.0, LIMITS)
     assert "" == find_short_stop(80.0, LimitsRun(stop_seconds=160, grace_seconds=170))
+
+
+def test_a_run_whose_launcher_may_outlive_its_pod_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """The field, both values, and why."""
+    run = json.loads(build_run().to_json())
+    run["limits"] |= {"stop_seconds": 30, "grace_seconds": 30}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+
+    with pytest.raises(ConfigError, match="limits: stop_seconds=30 must be below grace_seconds=30: the pod is killed"):
+        load_run(tmp_path / "run.json")

@@ -69,4 +69,5 @@ def load_run(path: Path) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ConfigError(f"run config {path}: {field}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+        words = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"run config {path}: {field}: {words[:1].lower()}{words[1:]}") from error
