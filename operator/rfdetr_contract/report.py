@@ -187,7 +187,7 @@ class RunReport(Frozen):
 
     def to_termination_message(self, limit: int = TERMINATION_LIMIT) -> str:
         """JSON of at most ``limit`` bytes: the last lines are cut first, then the message; it stays valid JSON."""
-        for lines, message in ((1500, MESSAGE_LIMIT), (300, 300), (0, 120)):
+        for lines, message in ((1500, MESSAGE_LIMIT), (1200, 500), (600, 400), (300, 300), (0, 120)):
             text = self.model_copy(
                 update={
                     "last_lines": self.last_lines[len(self.last_lines) - lines :] if lines else "",

@@ -108,6 +108,24 @@ def test_neither_slow_nor_greedy_clients_cost_a_heartbeat(cluster: Cluster) -> N
     assert [None, None] == [pod.process.poll() for pod in pods]
 
 
+def test_a_hang_is_lost_time_and_a_restart_with_its_reason(tmp_path: Path) -> None:
+    """Rank 1 stands still at step 30 of the first round: what passes until that is seen is nobody's training."""
+    toy = {"steps": 60, "seconds": 0.01, "every": 20, "fail": {"rank": 1, "step": 30, "how": "hang"}}
+    cluster = Cluster(tmp_path, build_run(hang_floor_seconds=2), dict(toy))
+    try:
+        pods = [cluster.start(0), cluster.start(1)]
+        pods[0].wait_for(r"\[rank 0\] generation 2 step")
+        text = fetch(find_port(pods[0]), "/metrics")
+        assert [0, 0] == [pod.end() for pod in pods]
+    finally:
+        cluster.close()
+
+    lost = pods[0].report().seconds["hang"]
+    print(f"\n{lost:.2f} s were lost")
+    assert 2 <= lost <= 12
+    assert 'rfdetr_process_restarts_total{reason="Hang"} 1.0' in text.splitlines()
+
+
 def test_the_seconds_of_a_pod_add_up_to_its_life(cluster: Cluster) -> None:
     """From the start of its process to its end, restart included, to within one per cent or a tenth of a second."""
     began = time.time()

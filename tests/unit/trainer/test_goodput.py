@@ -64,6 +64,19 @@ def test_a_run_from_its_start_to_its_end() -> None:
     assert expected == pod.end(1)
 
 
+@pytest.mark.parametrize(
+    ("word", "category"), [({}, "idle"), ({"outcome": "failed"}, "rendezvous"), ({"outcome": "completed"}, "idle")]
+)
+def test_a_pod_whose_work_is_done_waits_for_nothing(word: dict[str, str], category: str) -> None:
+    """Only rank 0 says an outcome when all is well; whoever fails says it and waits for the next round."""
+    pod = Pod()
+    pod.begin(0)
+    pod.say(0, phase="end", **word)
+    pod.board.note_end(0)
+
+    assert {category: 5} == pod.end(5)
+
+
 def test_steps_done_before_are_redone_and_not_trained() -> None:
     """The round reaches step 100 with step 60 durable: forty steps come again, then the hundredth is new."""
     pod = Pod()

@@ -101,6 +101,9 @@ class Agent:
                 if death is not None and not self._state.killing:
                     self.board.note_death(death.reason)
                 self.board.note_end(event.rank)
+            case node.ZygoteLost() if self._state.alive:  # nobody is left to reap its workers
+                self.board.note_death(FailureReason.CRASHED)
+                self.board.note_end(self.board.first_rank)
             case Stop(reason=reason) if reason is not None:
                 self.board.note_death(reason)
 

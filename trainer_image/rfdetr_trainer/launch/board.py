@@ -81,7 +81,8 @@ class Board:
         if word is not None and word.outcome is Outcome.PREEMPTED:
             self._cause = self._cause or PREEMPTED
         if rank == self.first_rank:
-            finished = word is not None and word.outcome in SUCCESSES
+            told_end = self._ledger.category == "idle"  # rank 0 alone says an outcome when all is well
+            finished = told_end if word is None else word.outcome in SUCCESSES
             self._ledger.enter("idle" if finished else "rendezvous", self.clock())
 
     def hear(self, message: WorkerMessage) -> None:
