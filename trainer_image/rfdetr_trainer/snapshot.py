@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 
 ALIGNMENT = 64
-PLAIN = (int, float, str, bytes, bool, type(None), complex)
-Place = tuple[torch.device, int, int]  # a storage: where it is, its address and its bytes
+PLAIN = frozenset({int, float, str, bytes, bool, type(None), complex})
+KINDS = frozenset({torch.Tensor, torch.nn.Parameter})
 
 
-@dataclass(slots=True)
-class Storages:
-    """The storages of a tree in the order in which they are met, and where each one's copy begins."""
+class Place(NamedTuple):
+    """A storage: where it is, its address and its bytes."""
 
-    offsets: dict[Place, int] = field(default_factory=dict)
-    sources: list[torch.Tensor] = field(default_factory=list)
-    size: int = 0
-    on_device: bool = False
-
-    def add(self, tensor: torch.Tensor) -> None:
-        """Tensors that share a storage share its copy."""
-        storage = tensor.untyped_storage()
-        place = locate(tensor)
-        if place in self.offsets:
-            return
-        self.offsets[place] = self.size
-        self.sources.append(torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage))
-        self.size += -(-storage.nbytes() // ALIGNMENT) * ALIGNMENT
-        self.on_device = self.on_device or tensor.device.type == "cuda"
+    device: torch.device
+    address: int
+    size: int
 
 
 class Snapshots:
@@ -40,6 +27,8 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._arena = torch.empty(0, dtype=torch.uint8)
+        self._storages: dict[tuple[int, int], torch.UntypedStorage] = {}
+        self._tensors: dict[tuple[Any, ...], torch.Tensor] = {}
 
     @property
     def size(self) -> int:
@@ -48,73 +37,109 @@ class Snapshots:
 
     def take(self, tree: Any) -> Any:
         """The same tree on the CPU, as it is now; torch.save writes it as it would write the tree itself."""
-        storages = Storages()
-        collect(tree, storages)
-        self._reserve(storages.size, pinned=storages.on_device)
-        whole = self._arena.untyped_storage()
-        copies = {place: whole[offset : offset + place[2]] for place, offset in storages.offsets.items()}
-        targets = [torch.empty(0, dtype=torch.uint8).set_(copy) for copy in copies.values()]
-        if targets:
-            torch._foreach_copy_(targets, storages.sources, non_blocking=True)
-        for device in {place[0] for place in copies if place[0].type == "cuda"}:
+        leaves: list[torch.Tensor] = []
+        collect(tree, leaves.append)
+        places = [locate(leaf) for leaf in leaves]
+        offsets = lay_out(places)
+        devices = {place.device for place in offsets if place.device.type == "cuda"}
+        self._reserve(sum(pad(place.size) for place in offsets), pinned=bool(devices))
+        copies = [
+            leaf.detach().clone() if place is None else self._build(leaf, offsets[place], place.size)
+            for leaf, place in zip(leaves, places, strict=True)
+        ]
+        self._copy(offsets, dict(zip(places, leaves, strict=True)))
+        for device in devices:
             torch.cuda.current_stream(device).synchronize()
-        return rebuild(tree, copies)
+        return rebuild(tree, iter(copies))
+
+    def _copy(self, offsets: dict[Place, int], holders: dict[Place | None, torch.Tensor]) -> None:
+        sources, targets = [], []
+        for place, offset in offsets.items():
+            holder = holders[place]
+            if holder.nbytes == place.size and holder.is_contiguous():
+                sources.append(holder.detach())
+                targets.append(self._build(holder, offset, place.size).detach())
+            else:
+                empty = torch.empty(0, dtype=torch.uint8, device=place.device)
+                sources.append(empty.set_(holder.untyped_storage()))
+                targets.append(self._build(sources[-1], offset, place.size))
+        if targets:
+            torch._foreach_copy_(targets, sources, non_blocking=True)
+
+    def _build(self, leaf: torch.Tensor, offset: int, size: int) -> torch.Tensor:
+        """The leaf as it lies over its storage's copy: the same object as long as states look alike."""
+        shape = (leaf.storage_offset(), leaf.size(), leaf.stride())
+        key = (offset, size, leaf.dtype, type(leaf), leaf.requires_grad, *shape)
+        if key not in self._tensors:
+            built = torch.empty(0, dtype=leaf.dtype).set_(self._slice(offset, size), *shape)
+            parameter = type(leaf) is torch.nn.Parameter
+            self._tensors[key] = torch.nn.Parameter(built, leaf.requires_grad) if parameter else built
+        return self._tensors[key]
+
+    def _slice(self, offset: int, size: int) -> torch.UntypedStorage:
+        if (offset, size) not in self._storages:
+            self._storages[offset, size] = self._arena.untyped_storage()[offset : offset + size]
+        return self._storages[offset, size]
 
     def _reserve(self, size: int, *, pinned: bool) -> None:
         if self._arena.numel() >= size and self._arena.is_pinned() >= pinned:
             return
+        self._tensors, self._storages = {}, {}
         self._arena = torch.empty(0, dtype=torch.uint8)  # the old memory goes before the new comes
         self._arena = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
 
 
-def locate(tensor: torch.Tensor) -> Place:
-    """What identifies a tensor's storage."""
+def pad(size: int) -> int:
+    """Bytes that a storage's copy takes."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def locate(tensor: torch.Tensor) -> Place | None:
+    """What identifies a tensor's storage; None: it cannot be copied as bytes. Those are few and small, and cloned."""
+    if type(tensor) not in KINDS or tensor.layout is not torch.strided or tensor.device.type not in {"cpu", "cuda"}:
+        return None
+    if tensor.is_quantized or tensor.is_conj() or tensor.is_neg():
+        return None
     storage = tensor.untyped_storage()
-    return tensor.device, storage.data_ptr(), storage.nbytes()
+    size = storage.nbytes()
+    return Place(tensor.device, storage.data_ptr(), size) if size else None
 
 
-def is_strided(tensor: torch.Tensor) -> bool:
-    """A tensor whose storage can be copied as bytes; the others are few, small, and cloned."""
-    plain = type(tensor) in {torch.Tensor, torch.nn.Parameter} and tensor.layout is torch.strided
-    whole = plain and not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg())
-    return whole and tensor.device.type in {"cpu", "cuda"} and tensor.untyped_storage().nbytes() > 0
+def lay_out(places: list[Place | None]) -> dict[Place, int]:
+    """Where each storage's copy begins; tensors that share a storage share its copy."""
+    offsets: dict[Place, int] = {}
+    end = 0
+    for place in places:
+        if place is not None and place not in offsets:
+            offsets[place] = end
+            end += pad(place.size)
+    return offsets
 
 
-def collect(tree: Any, storages: Storages) -> None:
-    """Find every tensor's storage."""
+def collect(tree: Any, add: Callable[[torch.Tensor], None]) -> None:
+    """Find every tensor, in the order in which ``rebuild`` asks for them."""
     if isinstance(tree, torch.Tensor):
-        if is_strided(tree):
-            storages.add(tree)
-    elif isinstance(tree, dict):
+        add(tree)
+    elif type(tree) in {dict, OrderedDict}:
         for value in tree.values():
-            collect(value, storages)
-    elif isinstance(tree, list | tuple):
+            collect(value, add)
+    elif type(tree) in {list, tuple}:
         for value in tree:
-            collect(value, storages)
+            collect(value, add)
 
 
-def rebuild(tree: Any, copies: dict[Place, torch.UntypedStorage]) -> Any:
-    """The tree with its tensors over their copies; nothing in it is shared with the old one but what cannot change."""
+def rebuild(tree: Any, copies: Iterator[torch.Tensor]) -> Any:
+    """The tree over the copies of its tensors; nothing in it is shared with the old one but what cannot change."""
+    kind = type(tree)
+    if kind in PLAIN:
+        return tree
     if isinstance(tree, torch.Tensor):
-        return rebuild_tensor(tree, copies)
-    if type(tree) in {dict, OrderedDict}:
-        built = type(tree)((key, rebuild(value, copies)) for key, value in tree.items())
-        if isinstance(tree, OrderedDict):  # a state_dict carries its modules' versions as an attribute
+        return next(copies)
+    if kind in {dict, OrderedDict}:
+        built = kind((key, rebuild(value, copies)) for key, value in tree.items())
+        if kind is OrderedDict:  # a state_dict carries its modules' versions as an attribute
             vars(built).update(vars(tree))
         return built
-    if type(tree) is list:
-        return [rebuild(value, copies) for value in tree]
-    if type(tree) is tuple:
-        return tuple(rebuild(value, copies) for value in tree)
-    return tree if type(tree) in PLAIN else copy.deepcopy(tree)
-
-
-def rebuild_tensor(tensor: torch.Tensor, copies: dict[Place, torch.UntypedStorage]) -> torch.Tensor:
-    """The tensor over its storage's copy."""
-    if not is_strided(tensor):
-        return tensor.detach().clone()
-    with torch.no_grad():
-        built = torch.empty(0, dtype=tensor.dtype).set_(
-            copies[locate(tensor)], tensor.storage_offset(), tensor.size(), tensor.stride()
-        )
-    return torch.nn.Parameter(built, tensor.requires_grad) if type(tensor) is torch.nn.Parameter else built
+    if kind in {list, tuple}:
+        return kind(rebuild(value, copies) for value in tree)
+    return copy.deepcopy(tree)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 from pathlib import Path
 
@@ -15,58 +14,7 @@ from rfdetr_trainer.checkpoint_io import DurableCheckpointIO
 from rfdetr_trainer.loading import load_verified
 from saved_run import SavedRun, make_candidate, make_checkpoint, save
 from torn_volume import BrokenVolume, Crash, Death, FullVolume, TornVolume
-
-
-def save_epochs(io: DurableCheckpointIO, run: SavedRun, epochs: int = 3) -> None:
-    """Two saves an epoch, one of them within it; each epoch's end is a new best."""
-    for epoch in range(1, epochs + 1):
-        save(io, make_checkpoint(2 * epoch - 1, epoch=epoch - 1, batches=2), run.folder.checkpoints / "step.ckpt")
-        io.bests.offer([make_candidate(2 * epoch, epoch=epoch, score=epoch / 10)])
-        io.score = epoch / 10
-        save(io, make_checkpoint(2 * epoch, epoch=epoch), run.folder.rfdetr / "last.ckpt")
-
-
-def count_calls(root: Path) -> int:
-    """System calls of the whole scenario."""
-    run, volume = SavedRun(root), TornVolume(root / "attic")
-    save_epochs(run.begin(1, volume), run)
-    return len(volume.calls)
-
-
-def crash(root: Path, dies_at: int, death: Death) -> SavedRun:
-    """The scenario, ended by a crash at one call; what the next process finds."""
-    run, volume = SavedRun(root), TornVolume(root / "attic", dies_at, death)
-    with contextlib.suppress(Crash):
-        save_epochs(run.begin(1, volume), run)
-    volume.lose()
-    return run
-
-
-def read_acknowledged(run: SavedRun) -> int:
-    """The newest step that was said to be durable."""
-    return max((state.step for state in run.told.states), default=0)
-
-
-def check_crash(root: Path, dies_at: int, death: Death) -> list[str]:
-    """What is wrong after a crash at one call: nothing."""
-    run = crash(root, dies_at, death)
-    found, acknowledged = run.choose().found, read_acknowledged(run)
-    step = found.manifest.step if found else 0
-    wrong = [] if step >= acknowledged else [f"{dies_at} {death}: step {step}, told {acknowledged}"]
-    if found is not None:
-        load_verified(found.path, found.manifest.sha256)
-    io = run.begin(2)
-    scores = io.bests.settle()
-    io.bests.settle_total("ema")
-    known = (found.manifest.epoch if found else 0) / 10
-    if (scores["ema"] or 0.0) != known:
-        wrong.append(f"{dies_at} {death}: best {scores['ema']}, state of {known}")
-    for number in (1, 2, 3):
-        assert save(io, make_checkpoint(step + number, epoch=9), run.folder.rfdetr / "last.ckpt")
-    left = sorted(path.name for path in run.folder.checkpoints.iterdir())
-    expected = [f"g000002-s{step + number:08d}.{end}" for number in (2, 3) for end in ("ckpt", "json")]
-    surplus = [name for name in left if name not in expected and not name.startswith("g000001")]
-    return [*wrong, *(f"{dies_at} {death}: {name} is left" for name in surplus)]
+from torture import DAMAGES, OTHERS, check_crash, count_calls, damage, read_acknowledged, save_epochs
 
 
 @pytest.mark.parametrize("death", ["process", "power"])
@@ -135,29 +83,6 @@ def test_older_sets_make_room_for_a_new_one(tmp_path: Path) -> None:
     assert (True, [2, 3], []) == (save(io, make_checkpoint(3), target), run.steps(), run.told.faults)
 
 
-DAMAGES = ("bit", "page", "cut", "empty", "gone", "manifest")
-
-
-def damage(file: Path, kind: str) -> None:
-    """One kind of damage to a set."""
-    content = bytearray(file.read_bytes())
-    match kind:
-        case "bit":
-            content[len(content) // 2] ^= 1
-        case "page":
-            content[512:1024] = bytes(512) if any(content[512:1024]) else b"\1" * 512
-        case "cut":
-            del content[len(content) // 2 :]
-        case "empty":
-            content.clear()
-        case "gone":
-            return file.unlink()
-        case _:
-            return file.with_suffix(".json").write_text("{")
-    file.write_bytes(content)
-    return None
-
-
 @st.composite
 def stories(draw: st.DrawFn) -> list[tuple[str, int]]:
     """Rounds of saves, crashes, damage and writers that were overtaken."""
@@ -208,10 +133,11 @@ class Story:
                     pass
                 self.restart()
             case "damage":
+                kinds = DAMAGES + OTHERS
                 there = sorted(path for path in self.run.folder.checkpoints.glob("*.ckpt"))
                 if there:
                     file = there[number % len(there)]
-                    damage(file, DAMAGES[number % len(DAMAGES)])
+                    damage(file, kinds[number % len(kinds)])
                     self.whole.pop(file, None)
             case "old":
                 overtaken = self.io
