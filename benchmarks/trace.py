@@ -48,16 +48,16 @@ class Account:
 
 
 def build_account(marks: Sequence[Mark], start: float, end: float) -> Account:
-    """Rank 0's marks of the window, valued: a step is worth what lies between its begin and its end, and the usual gap
-    before it (its batch). What is beyond the usual gap is a save, a restart or a fault.
+    """Rank 0's marks of the window, valued: a step is worth the median step and the median gap before it (its batch). What
+    goes beyond is a save, a restart or a fault.
     """
     own = [mark for mark in marks if mark.rank == 0 and start <= mark.time <= end]
     steps = find_steps(own)
-    usual = median(gap for _, _, gap in steps if gap is not None) if any(step[2] for step in steps) else 0.0
+    gaps = [gap for _, _, gap in steps if gap is not None]
+    worth = median([length for _, length, _ in steps] or [0.0]) + median(gaps or [0.0])
     useful = redone = 0.0
     furthest = max((mark.step for mark in marks if mark.what == "done" and mark.time < start), default=0)
-    for number, length, gap in steps:
-        worth = length + min(gap if gap is not None else usual, usual)
+    for number, _, _ in steps:
         if number > furthest:
             useful, furthest = useful + worth, number
         else:

@@ -27,12 +27,12 @@ def test_faults_come_as_often_as_asked() -> None:
 
 
 def test_steps_are_useful_once_and_a_save_between_them_is_not() -> None:
-    """Steps of 1 s with gaps of 0.5 s; one gap has a save of 2 s in it, and the restart does step 3 again."""
+    """Steps of 1 s with gaps of 0.5 s; one gap has a save of 2 s in it, and the restart does step 3 again, slowly."""
     first = make_marks(
         7,
         [(0.5, "begin", 0), (1.5, "done", 1), (2, "begin", 1), (3, "done", 2), (5.5, "begin", 2), (6.5, "done", 3)],
     )
-    again = make_marks(8, [(9, "begin", 2), (10, "done", 3), (10.5, "begin", 3), (11.5, "done", 4)])
+    again = make_marks(8, [(8, "begin", 2), (10, "done", 3), (10.5, "begin", 3), (11.5, "done", 4)])
 
     account = build_account([*first, *again], 0.0, 20.0)
 
