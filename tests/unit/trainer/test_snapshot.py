@@ -59,7 +59,11 @@ def test_a_snapshot_comes_back_from_a_file_as_the_state_itself_would() -> None:
 
 def test_what_the_next_step_changes_is_not_in_the_snapshot() -> None:
     """Lightning hands over the live tensors, lists and counters."""
-    tree: dict[str, Any] = {"weights": torch.zeros(4), "counters": {"steps": [1]}, "order": OrderedDict(a=torch.zeros(1))}
+    tree: dict[str, Any] = {
+        "weights": torch.zeros(4),
+        "counters": {"steps": [1]},
+        "order": OrderedDict(a=torch.zeros(1)),
+    }
     taken = Snapshots().take(tree)
     tree["weights"].fill_(9.0)
     tree["order"]["a"].fill_(9.0)
