@@ -14,6 +14,7 @@ from benchmarks.result import Say, WentWrong
 from cluster.harness.cluster import Cluster, running
 from cluster.harness.images import choose_target_name
 from cluster.harness.paths import REPOSITORY, HarnessError, Paths, read_paths
+from cluster.harness.plain_install import build_manifest
 from cluster.harness.store import read_names
 
 NAMESPACE = "rfdetr-system"
@@ -67,11 +68,7 @@ def create_site(cluster: Cluster, folder: Path) -> Site:
     """The resource served, and an operator outside of the cluster with the rights that its own account has inside."""
     cluster.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
     cluster.kubectl("wait", "--for=condition=Established", "crd/rfdetrtrainingjobs.rfdetr.io", "--timeout=30s")
-    manifest = (REPOSITORY / "examples" / "operator.yaml").read_text()
-    manifest = manifest.replace("OPERATOR_IMAGE", cluster.images.operator).replace(
-        "TRAINER_IMAGE", cluster.images.quick
-    )
-    cluster.kubectl("apply", "-f", "-", stdin=manifest.replace("replicas: 1", "replicas: 0"))
+    cluster.kubectl("apply", "-f", "-", stdin=build_manifest(cluster, replicas=0))
     token = cluster.kubectl("-n", NAMESPACE, "create", "token", ACCOUNT).strip()
     admin = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
     path = folder / "kubeconfig.json"

@@ -13,6 +13,7 @@ import pytest
 from cluster.harness import external
 from cluster.harness.cluster import Cluster, running
 from cluster.harness.paths import REPOSITORY, HarnessError, read_paths
+from cluster.harness.plain_install import build_manifest
 from cluster.harness.timings import Stopwatch, Timings
 from cluster.harness.workspace import (
     Claim,
@@ -124,10 +125,7 @@ def crds(cluster: Cluster) -> None:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster, crds: None) -> Iterator[str]:
     """The namespace in which the operator runs, from its image and under its own ServiceAccount."""
-    manifest = (REPOSITORY / "examples" / "operator.yaml").read_text()
-    manifest = manifest.replace("OPERATOR_IMAGE", cluster.images.operator).replace(
-        "TRAINER_IMAGE", cluster.images.quick
-    )
+    manifest = build_manifest(cluster)
     cluster.kubectl("apply", "-f", "-", stdin=manifest)
     try:
         cluster.kubectl(
