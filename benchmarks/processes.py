@@ -69,6 +69,13 @@ class Program:
             kill(self.read_tree())
             self._process.wait()
 
+    def wait_end(self, seconds: float) -> int:
+        """The exit code."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise WentWrong(f"{self.log.name}: not over after {seconds:.0f} s: {read_last_lines(self.log)}") from None
+
     def wait_for(self, what: str, read: Callable[[], T | None], *, seconds: float, pause: float = 0.02) -> T:
         """The first answer that is not None, while the program lives."""
         deadline = time.monotonic() + seconds
