@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import machine, page, show
-from benchmarks.apart import LONG_LIMIT, read_time, run_apart
+from benchmarks.apart import LONG_LIMIT, build_lost, read_time, run_apart
 from benchmarks.catalogue import NAMES, load
 from benchmarks.result import (
     Benchmark,
@@ -62,12 +62,21 @@ def run_one(benchmark: Benchmark, console: Console, *, short: bool, as_json: boo
     return Record(benchmark.name, verdict, read_time(), spread, lines=lines)
 
 
+def run_safely(name: str, options: Sequence[str], *, short: bool) -> Record:
+    """A record whatever happens."""
+    try:
+        limit = load(name).short_limit if short else LONG_LIMIT
+    except Exception as error:  # noqa: BLE001 - a module that cannot be loaded is a result like any other
+        return build_lost(name, f"could not be loaded: {type(error).__name__}: {error}")
+    return run_apart(name, options, limit)
+
+
 def run_all(names: Sequence[str], arguments: argparse.Namespace) -> list[Record]:
     """Each in a process of its own, one after the other."""
     options = [option for option in ("--short", "--json") if getattr(arguments, option[2:])]
     records: list[Record] = []
     for name in names:
-        records.append(run_apart(name, options, load(name).short_limit if arguments.short else LONG_LIMIT))
+        records.append(run_safely(name, options, short=arguments.short))
         if arguments.write:
             page.write_page(arguments.write, records[-1:], NAMES)
     return records
