@@ -78,6 +78,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self._seal = seal if seal is not None and seal.pod_uid == pod_uid else None
         self._patience = patience or Patience()
         self._volume = volume
+        self._home = folder.checkpoints.resolve()
         self._sets = Sets(folder, facts, keep, volume)
         limits = build_limits(read_claims(folder.generations), facts.generation, resume)
         self.bests = BestKeeper(Bests(folder, facts.generation, limits, volume), volume, resume.epoch if resume else 0)
@@ -96,7 +97,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
     ) -> None:
         """Begin to save a set; another path that was asked for gets a second name for it."""
         began, moment, asked = time.monotonic(), build_moment(checkpoint), Path(path)
-        name = asked if asked.parent.resolve() != self._folder.checkpoints.resolve() else None
+        name = asked if asked.parent.resolve() != self._home else None
         if moment == self._moment:
             if name is not None:
                 self._writer.submit(lambda: self._name(moment, name))
@@ -190,7 +191,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Remove a second name; sets are pruned by their own policy."""
-        if Path(path).parent.resolve() != self._folder.checkpoints.resolve():
+        if Path(path).parent.resolve() != self._home:
             Path(path).unlink(missing_ok=True)
 
 

@@ -6,17 +6,15 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import rfdetr.config
-import torch
 from pytorch_lightning.strategies import DDPStrategy
 from rfdetr.training import build_trainer
 
 from rfdetr_contract import names
-from rfdetr_contract.report import CheckpointState, Judgement, Outcome, RunReport
+from rfdetr_contract.report import Judgement, Outcome, RunReport
 from rfdetr_contract.run import RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config, dataset, prepared
@@ -30,21 +28,17 @@ from rfdetr_trainer.callbacks.own_best import OwnBest
 from rfdetr_trainer.callbacks.progress import ProgressReporter
 from rfdetr_trainer.callbacks.resumed import Resumed
 from rfdetr_trainer.callbacks.seeds import StepSeeds
-from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Patience
 from rfdetr_trainer.durable import write_durable
-from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.fingerprint import DatasetFacts, read_facts
-from rfdetr_trainer.generations import read_claims
-from rfdetr_trainer.interval import Interval, count_losses
 from rfdetr_trainer.judge import judge
 from rfdetr_trainer.loading import load_verified, rescale_batches
-from rfdetr_trainer.manifest import RunFolder, build_model_line
+from rfdetr_trainer.manifest import RunFolder
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.outcome import End
 from rfdetr_trainer.rendezvous import wait_for_store
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.sampler import ResumableDataModule, seed_everything
-from rfdetr_trainer.sets import Keep, SetFacts
+from rfdetr_trainer.saving import build_saving
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +72,7 @@ def fit(run: RunConfig, this: Round) -> End:
     model_config, train_config = build_configs(run, (this.data_root, this.output_root), facts, this.resume)
 
     reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
-    storage = build_storage(run, this, folder, facts, (reporter, meter))
-    reporter.scored = lambda score: setattr(storage, "score", score)
+    saving = build_saving(run, this, facts, reporter, meter)
     world, loss = WorldGuard(run, this.line), LossGuard()
     first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
     datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
@@ -89,22 +82,18 @@ def fit(run: RunConfig, this: Round) -> End:
         train_config,
         model_config,
         strategy=build_strategy(run, resuming=this.resume is not None),
-        plugins=[storage],
+        plugins=[saving.storage],
         profiler=meter.stopwatch,
     )
-    replace_best(trainer, storage)
+    replace_best(trainer, saving.storage)
 
     ends: list[End] = []
 
     def conclude(trainer: Any, module: Any, breathe: Breathe) -> None:
-        storage.drain()
-        if storage.fault is not None:  # no marker of success beside a state that is not there
-            raise storage.fault
+        saving.require()  # no marker of success beside a state that is not there
         judgement = judge_best(run, this, folder, (module, datamodule, breathe), reporter)
         ends.append(write_result(this, folder, build_result(run, this, trainer, world, reporter, judgement)))
 
-    losses = count_losses(read_claims(folder.generations), time.time())
-    interval = Interval(run.checkpoints, losses, lambda: storage.cost, say, is_busy=lambda: storage.is_busy)
     target = str(folder.checkpoints / "step.ckpt")
     trainer.callbacks += [
         StepSeeds(run.training.seed),
@@ -115,18 +104,13 @@ def fit(run: RunConfig, this: Round) -> End:
         ConfigBeatsCheckpoint(run),
         reporter,
         meter,
-        Boundary(this.flag, interval, target, is_saved=storage.drain, broken=loss.read),
+        Boundary(this.flag, saving.interval, target, is_saved=saving.is_saved, broken=loss.read),
         Finish(this.flag, conclude),
     ]
     wait_for_store(os.environ, run.limits.process_group_seconds)
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     meter.enter("end")
     return ends[0] if ends else choose_end(trainer)
-
-
-def say(line: str) -> None:
-    """One line for a reader of the log."""
-    print(f"rfdetr: {line}", flush=True)
 
 
 def is_own(resume: Resume | None, folder: RunFolder) -> bool:
@@ -169,46 +153,6 @@ def build_strategy(run: RunConfig, *, resuming: bool) -> DDPStrategy:
         static_graph=whole,
         gradient_as_bucket_view=whole,
         init_sync=not resuming,
-    )
-
-
-def build_storage(
-    run: RunConfig, this: Round, folder: RunFolder, facts: DatasetFacts, told: tuple[ProgressReporter, Meter]
-) -> DurableCheckpointIO:
-    """The checkpoint plugin of this round."""
-    reporter, meter = told
-
-    def tell(state: CheckpointState | None, fault: RunError | None) -> None:
-        if state is not None:
-            reporter.checkpoint = state
-        if fault is None:
-            meter.note_storage("")
-        else:
-            meter.note_storage(fault.message, fault.reason)
-
-    return DurableCheckpointIO(
-        folder,
-        SetFacts(
-            generation=this.generation,
-            world_size=run.topology.world_size,
-            accumulation=run.batch.accumulation,
-            effective_batch=run.batch.effective,
-            config_hash=run.hash(),
-            model=build_model_line(run.model, len(facts.classes)),
-            classes=facts.classes,
-            dataset=facts.fingerprint,
-            rfdetr=version("rfdetr"),
-            torch=torch.__version__,
-        ),
-        Keep(
-            last=run.checkpoints.keep_last,
-            best=run.checkpoints.keep_best,
-            resumed=Path(this.resume.file).name if this.resume else None,
-        ),
-        this.resume,
-        tell,
-        pod_uid=this.pod_uid,
-        patience=Patience(last=max(run.limits.stop_seconds - 10.0, 1.0)),
     )
 
 
