@@ -44,4 +44,4 @@ class Agreement:
         (work, words), self._running = self._running, None
         if work is not None:
             work.wait()
-        return Agreed(*(bool(word) for word in words))
+        return Agreed(*map(bool, words.tolist()))
