@@ -8,6 +8,7 @@ from tools.dashboards.panels import Curves, Query, Stat, Steps, Table, paint
 
 JOBS = 'namespace=~"$namespace", job_name=~"$job_name"'
 EACH = "namespace, job_name"
+ACTIVE = f'and on ({EACH}) max by ({EACH}) (rfdetr_job_status_phase{{{JOBS}, phase=~"Pending|Starting|Running|Restarting|Resizing"}}) == 1'
 USEFUL = 'category=~"train|eval"'
 NAME = "{{namespace}}/{{job_name}}"
 
@@ -18,8 +19,9 @@ def each(metric: str, *labels: str) -> str:
 
 
 def kept(metric: str, *labels: str) -> str:
-    """The highest value within the time range: a job that has ended keeps its row complete."""
-    return f"max by ({EACH}) (max_over_time({metric}{{{', '.join((JOBS, *labels))}}}[$__range]))"
+    """The value now, or the last one within the time range: a job that has ended keeps its row complete."""
+    chosen = ", ".join((JOBS, *labels))
+    return f"({each(metric, *labels)} or max by ({EACH}) (last_over_time({metric}{{{chosen}}}[$__range])))"
 
 
 def seconds(*labels: str) -> str:
@@ -89,7 +91,7 @@ COLUMNS = (
     ("model", "Model"),
     ("phase", "State"),
     ("Value #B", "Epochs done"),
-    ("Value #C", "mAP now"),
+    ("Value #C", "Last mAP"),
     ("Value #D", "Best mAP"),
     ("Value #E", "Patience used"),
     ("Value #F", "Time left"),
@@ -118,14 +120,14 @@ JOB_TABLE = Row(
             title="Jobs",
             description=(
                 "One row a job. Epochs done and patience used fill up: the run ends when either is full. Times are seconds in their best unit. "
-                "A finished job keeps its best mAP while it is within the time range."
+                "A finished job keeps its last numbers while they are within the time range."
             ),
             queries=(
                 cell(f"max by ({EACH}, phase) (rfdetr_job_status_phase{{{JOBS}}}) == 1"),
                 cell(f"{kept('rfdetr_train_epoch')} / {kept('rfdetr_train_epochs_planned')}"),
-                cell(each("rfdetr_val_map_ratio", 'iou="50_95"')),
+                cell(kept("rfdetr_val_map_ratio", 'iou="50_95"')),
                 cell(kept("rfdetr_val_best_map_ratio")),
-                cell(f"{each('rfdetr_early_stopping_wait_epochs')} / {each('rfdetr_early_stopping_patience_epochs')}"),
+                cell(f"{kept('rfdetr_early_stopping_wait_epochs')} / {kept('rfdetr_early_stopping_patience_epochs')}"),
                 cell(each("rfdetr_train_eta_seconds")),
                 cell(each("rfdetr_train_images_per_second")),
                 cell(f"{seconds(USEFUL)} / {seconds()}"),
@@ -140,16 +142,16 @@ JOB_TABLE = Row(
             dropped=("Value #A", "Value #M"),
             sort="State",
             series={
-                "Namespace": width(120),
-                "Job": {"custom.minWidth": 150, "links": [RUN_LINK]},
-                "Model": width(90),
-                "State": width(105, **{"custom.cellOptions": {"type": "color-text"}, "mappings": list(color_phases())}),
-                "Epochs done": {**fill("blue"), "custom.minWidth": 130},
-                "mAP now": width(90, decimals=3),
+                "Namespace": width(100),
+                "Job": {"custom.minWidth": 110, "links": [RUN_LINK]},
+                "Model": width(85),
+                "State": width(100, **{"custom.cellOptions": {"type": "color-text"}, "mappings": list(color_phases())}),
+                "Epochs done": {**fill("blue"), "custom.minWidth": 110},
+                "Last mAP": width(90, decimals=3),
                 "Best mAP": width(90, **paint("green", **{"custom.cellOptions": {"type": "color-text"}}), decimals=3),
                 "Patience used": {
                     **fill("orange"),
-                    "custom.minWidth": 130,
+                    "custom.minWidth": 110,
                     "color": {"mode": "thresholds"},
                     "thresholds": {
                         "mode": "absolute",
@@ -158,7 +160,7 @@ JOB_TABLE = Row(
                 },
                 "Time left": width(100, unit="s", decimals=1),
                 "Images/s": width(85, decimals=1),
-                "Useful time": {**fill("green"), "custom.minWidth": 130},
+                "Useful time": {**fill("green"), "custom.minWidth": 110},
                 "Ready": width(65),
                 "Pods": width(60),
                 "Restarts": width(80),
@@ -208,7 +210,9 @@ HEALTH = Row(
         Curves(
             title="Pods missing by job",
             description="Pods that a job wants and that are not ready. All ranks train or none, so one missing pod holds up the rest.",
-            queries=(Query(f"{each('rfdetr_job_nodes_desired')} - {each('rfdetr_job_nodes_ready')}", NAME),),
+            queries=(
+                Query(f"({each('rfdetr_job_nodes_desired')} - {each('rfdetr_job_nodes_ready')})\n{ACTIVE}", NAME),
+            ),
             width=8,
             style="stairs",
             limits=(0, None),
@@ -223,6 +227,7 @@ HEALTH = Row(
             style="stairs",
             limits=(0, None),
             empty="none so far",
+            soft_max=1,
         ),
     ),
     "Health",

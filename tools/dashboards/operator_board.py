@@ -115,7 +115,7 @@ WORK = Row(
             queries=quantiles("rfdetr_reconcile_duration_seconds"),
             width=8,
             unit="s",
-            decimals=3,
+            decimals=2,
             limits=(0, None),
             series=QUANTILES,
         ),
@@ -224,6 +224,8 @@ JOBS_ROW = Row(
             unit="s",
             decimals=1,
             limits=(0, None),
+            legend=(),
+            soft_max=1,
         ),
     ),
     "How are the jobs?",
@@ -240,6 +242,7 @@ CHANGES = Row(
             style="stairs",
             limits=(0, None),
             empty="none so far",
+            soft_max=1,
         ),
         Curves(
             title="Resizes by job",
@@ -249,6 +252,7 @@ CHANGES = Row(
             style="stairs",
             limits=(0, None),
             empty="none so far",
+            soft_max=1,
         ),
         Curves(
             title="Age of the newest report, by job",

@@ -30,7 +30,7 @@ def build_job(namespace: str, name: str, example: str = "quickstart-cpu", **chan
     job: Json = yaml.safe_load((ROOT / "examples" / f"{example}.yaml").read_text())
     job["metadata"] = {"namespace": namespace, "name": name}
     spec = job["spec"]
-    spec["training"]["overrides"]["compute_val_loss"] = True
+    spec["training"]["overrides"] |= {"compute_val_loss": True, "eval_base_model": True}
     for field, change in changes.items():
         spec[field] = spec[field] | change if isinstance(change, dict) else change
     return job

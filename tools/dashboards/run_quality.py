@@ -100,7 +100,7 @@ QUALITY = Row(
     (
         Curves(
             title="Validation mAP 50:95",
-            description="One step per validation. EMA: exponential moving average of the weights. Best: what early stopping compares with.",
+            description="One step per validation. EMA: exponential moving average of the weights. Regular: the weights themselves, with `eval_base_model: true` in training.overrides.",
             queries=(
                 Query(map_of("regular"), "Regular"),
                 Query(map_of("ema"), "EMA"),

@@ -46,3 +46,10 @@ def newer(metric: str) -> str:
     """Above zero where a value that only grows has grown, across the gap that a lost pod leaves."""
     before = f"max (max_over_time({metric}{{{JOB}}}[10m] offset $__interval))"
     return f"{highest(metric)} > {before}"
+
+
+def share_of(category: str, name: str) -> Query:
+    """The share of all pod time that one category took."""
+    chosen = f'{JOB}, category="{category}"'
+    spent = f"sum (rate(rfdetr_goodput_seconds_total{{{chosen}}}[$__rate_interval]))"
+    return Query(f"{spent}\n/ sum (rate(rfdetr_goodput_seconds_total{{{JOB}}}[$__rate_interval]))", name)

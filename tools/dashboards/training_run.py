@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tools.dashboards.board import Board, Mark, Row
-from tools.dashboards.looks import GREY, PODS, name_categories
+from tools.dashboards.looks import CATEGORIES, GREY, PODS, name_categories
 from tools.dashboards.panels import Curves, Query, Shares, Stat, paint
 from tools.dashboards.run_quality import OPTIMISATION, QUALITY, SCORES, SUMMARY
-from tools.dashboards.run_queries import DASHED, JOB, grown, highest, newer, quantile, rate
+from tools.dashboards.run_queries import DASHED, JOB, grown, highest, newer, quantile, rate, share_of
 
 TIME = Row(
     9,
@@ -14,19 +14,14 @@ TIME = Row(
         Curves(
             title="Where the time goes",
             description="Pod time by what it was spent on; each bar is 100 % of it. Green and blue are useful, the rest is not.",
-            queries=(
-                Query(
-                    f"sum by (category) (rate(rfdetr_goodput_seconds_total{{{JOB}}}[$__rate_interval]))\n"
-                    f"/ on () group_left () sum (rate(rfdetr_goodput_seconds_total{{{JOB}}}[$__rate_interval]))",
-                    "{{category}}",
-                ),
-            ),
+            queries=tuple(share_of(category, name) for category, (name, _) in CATEGORIES.items()),
             width=14,
             unit="percentunit",
+            decimals=1,
             limits=(0, 1),
             style="bars",
             legend=(),
-            series=name_categories(),
+            series={name: paint(color) for name, color in CATEGORIES.values()},
         ),
         Shares(
             title="Where the time went, in all",
@@ -53,7 +48,7 @@ SPEED = Row(
             queries=(quantile("0.5"), quantile("0.9"), quantile("0.99")),
             width=8,
             unit="s",
-            decimals=2,
+            decimals=1,
             limits=(0, None),
             series={"p50": paint("blue", **{"custom.lineWidth": 3}), "p90": paint(GREY), "p99": paint("orange")},
         ),
@@ -79,6 +74,7 @@ SPEED = Row(
             ),
             width=8,
             unit="percentunit",
+            decimals=1,
             limits=(0, None),
             soft_max=0.3,
             series={"Data": paint("orange"), "Slowest rank": paint("purple")},
@@ -156,14 +152,15 @@ WORLD = Row(
             title="Restarts and faults",
             description="By reason, in all: worker processes restarted in their pods, pods replaced by the operator, checkpoints not saved.",
             queries=(
-                Query(f"max by (reason) (rfdetr_process_restarts_total{{{JOB}}})", "Processes: {{reason}}"),
-                Query(f"max by (reason) (rfdetr_job_restarts_total{{{JOB}, {PODS}}})", "Pods: {{reason}}"),
-                Query(f"max by (reason) (rfdetr_checkpoint_failures_total{{{JOB}}})", "Checkpoints: {{reason}}"),
+                Query(f"max by (reason) (rfdetr_process_restarts_total{{{JOB}}}) > 0", "Processes: {{reason}}"),
+                Query(f"max by (reason) (rfdetr_job_restarts_total{{{JOB}, {PODS}}}) > 0", "Pods: {{reason}}"),
+                Query(f"max by (reason) (rfdetr_checkpoint_failures_total{{{JOB}}}) > 0", "Checkpoints: {{reason}}"),
             ),
             width=8,
             limits=(0, None),
             style="stairs",
             empty="none so far",
+            soft_max=1,
         ),
         Curves(
             title="GPU memory",
