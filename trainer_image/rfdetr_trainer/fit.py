@@ -39,6 +39,7 @@ from rfdetr_trainer.rendezvous import wait_for_store
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.sampler import ResumableDataModule, seed_everything
 from rfdetr_trainer.saving import build_saving
+from rfdetr_trainer.table import make_sturdy
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def fit(run: RunConfig, this: Round) -> End:
         profiler=meter.stopwatch,
     )
     replace_best(trainer, saving.storage)
+    make_sturdy(trainer)
 
     ends: list[End] = []
 
