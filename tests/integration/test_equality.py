@@ -91,3 +91,17 @@ def test_a_segmentation_run_ends_bitwise_where_the_whole_one_does(home: Path) ->
 
     assert ([Preempted, Preempted], End) == (ends, type(broken.go()))
     assert [] == list_differences(whole.read(), broken.read())
+
+
+def test_epochs_without_a_validation_and_the_last_one_with_it_survive_a_break(home: Path) -> None:
+    """Every second epoch of three is validated, and the last one: broken at an unvalidated epoch's last step, and inside
+    the last epoch."""
+    jobs = [build_job(home, name) for name in ("seldom-whole", "seldom-broken")]
+    training = jobs[0].run.training.model_copy(update={"epochs": 3, "overrides": {"eval_interval": 2}})
+    whole, broken = (replace(job, run=job.run.model_copy(update={"training": training})) for job in jobs)
+
+    whole.go()
+    ends = [type(broken.go(place)) for place in (7, 14)]
+
+    assert ([Preempted, Preempted], End) == (ends, type(broken.go()))
+    assert [] == list_differences(whole.read(), broken.read())

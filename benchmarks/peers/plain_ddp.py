@@ -1,0 +1,76 @@
+"""RF-DETR's network and losses in a loop that a careful person would write: `torchrun ... plain_ddp.py DATA OUT WEIGHTS`.
+
+Forward, backward under DistributedDataParallel, clipping, AdamW and the EMA, and nothing else: no trainer, no callback, no
+metric, no checkpoint. It writes how long each step took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from rfdetr.config import RFDETRNanoConfig, TrainConfig
+from rfdetr.training import RFDETRDataModule, RFDETRModelModule
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, DistributedSampler
+
+from benchmarks import workload
+from benchmarks.peers.stock_training import build_model, build_training
+
+STEPS = 40
+
+
+def build_loader(model: Any, training: Any) -> DataLoader[Any]:  # noqa: ANN401 - rfdetr carries no types
+    data = RFDETRDataModule(model, training)
+    data.setup("fit")
+    sampler: DistributedSampler[Any] = DistributedSampler(data._dataset_train, seed=workload.SEED)
+    return DataLoader(
+        data._dataset_train,
+        batch_size=workload.PER_DEVICE,
+        sampler=sampler,
+        drop_last=True,
+        collate_fn=data._collate_fn_train,
+    )
+
+
+def step(network: Any, criterion: Any, optimizer: torch.optim.Optimizer, batch: Any) -> None:  # noqa: ANN401 - the same
+    """One optimizer step."""
+    samples, targets = batch
+    losses = criterion(network(samples, targets), targets)
+    weights = criterion.weight_dict
+    torch.stack([losses[key] * weights[key] for key in losses if key in weights]).sum().backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), workload.TRAINING["clip_max_norm"])
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def main(data: Path, out: Path, weights: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    model = RFDETRNanoConfig(**build_model(weights))
+    training = TrainConfig(**build_training(data, out))
+    module, loader = RFDETRModelModule(model, training), build_loader(model, training)
+    network = DistributedDataParallel(
+        module.model.train(), find_unused_parameters=True, static_graph=True, gradient_as_bucket_view=True
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=workload.LEARNING_RATE, weight_decay=1e-4)
+    average = AveragedModel(module.model, multi_avg_fn=get_ema_multi_avg_fn(workload.TRAINING["ema_decay"]))
+    marks: list[int] = []
+    while len(marks) <= STEPS:
+        for batch in loader:
+            marks.append(time.perf_counter_ns())
+            step(network, module.criterion, optimizer, batch)
+            average.update_parameters(module.model)
+    spans = [later - sooner for sooner, later in pairwise(marks)]
+    (out / f"plain-{dist.get_rank()}.json").write_text(json.dumps(spans))
+
+
+if __name__ == "__main__":
+    main(*(Path(word) for word in sys.argv[1:4]))
