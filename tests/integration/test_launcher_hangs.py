@@ -22,7 +22,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Cluster] = []
 
     def build(toy: dict[str, object], nodes: int = 2, **limits: float) -> Cluster:
-        run = build_run(nodes, **limits)
+        run = build_run(nodes, 1, "auto", "u1", **limits)
         made.append(Cluster(tmp_path, run, {"steps": 60, "seconds": 0.02, **toy}))
         return made[-1]
 

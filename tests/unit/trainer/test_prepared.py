@@ -74,4 +74,4 @@ def test_cuda_cannot_be_initialised_while_things_are_prepared() -> None:
     with pytest.raises(RuntimeError, match="CUDA must not be initialised before the fork"), prepared.without_cuda():
         torch.zeros(1, device="cuda")
 
-    assert not torch.cuda.is_initialized()
+    assert not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
