@@ -1,9 +1,12 @@
-"""The best weights of a real RF-DETR: there when they appear, known by their digest, loaded as the guide loads them."""
+"""What a real RF-DETR leaves on its volume: best weights that the guide's way loads, and on a full one what fits."""
 
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,9 @@ import torch
 from examples.data.digits import Recipe, write_digits
 from integration.one_rank import Job, alone, build_job
 from rfdetr_contract import names
-from rfdetr_contract.report import Outcome
+from rfdetr_contract.report import FailureReason, Outcome
 from rfdetr_trainer.best import BestManifest, read_best
+from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.loading import load_verified
 from rfdetr_trainer.outcome import End
 
@@ -53,3 +57,29 @@ def test_a_finished_run_leaves_a_best_that_rfdetr_loads(home: Path) -> None:
     held = model.model.model.state_dict()
     assert all(torch.equal(value, held[key].cpu()) for key, value in loaded["model"].items())
     assert {"checkpoint_best_ema.pth", "last_ema.pth", "last.ckpt"} <= {one.name for one in job.folder.rfdetr.iterdir()}
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process may grow beyond 64 KiB: no state fits."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65536, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_volume_does_not_stop_the_training_and_is_its_end(home: Path) -> None:
+    """Every epoch is trained; without a state there is no success, and the reason is the volume's. With room it is one."""
+    job = build_job(home, "full")
+    with small_files(), pytest.raises(RunError) as caught:
+        job.go()
+    left = [path.name for path in job.folder.root.rglob("*.ckpt")] + [path.name for path in job.folder.root.rglob(".*")]
+    rows = (job.folder.rfdetr / "metrics.csv").read_text().splitlines()
+
+    assert (FailureReason.STORAGE_FULL, [], False) == (caught.value.reason, left, job.folder.result.exists())
+    assert len(rows) > 2
+    end = job.go()
+    assert Outcome.COMPLETED == getattr(end, "outcome", None)
