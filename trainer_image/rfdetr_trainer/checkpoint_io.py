@@ -30,6 +30,7 @@ from rfdetr_trainer.writer import Writer
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 60.0  # seconds that a save waits for the one before it, once; a hung volume is not waited for again
+SLOWER: Final = 3.0  # the last save may take so many times what the one before it took
 Tell = Callable[[CheckpointState | None, RunError | None], None]
 T = TypeVar("T")
 
@@ -116,7 +117,8 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
 
     def drain(self) -> bool:
         """Wait until nothing is on its way, within limits; whether the newest save is durable."""
-        if not self._writer.wait(self._patience.last):
+        usual = self.cost.seconds if self.cost else 0.0
+        if not self._writer.wait(max(self._patience.last, SLOWER * usual)):
             self._note(RunError(FailureReason.STORAGE_ERROR, "the volume has not taken the last checkpoint"))
         return self.fault is None
 

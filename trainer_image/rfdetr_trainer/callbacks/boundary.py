@@ -118,9 +118,8 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
 
     def _go(self, trainer: Any) -> None:
         """No rank goes before the state is durable: a launcher whose peer is gone ends its workers."""
-        saved = self._is_saved()
-        self._agreement.ask(Agreed())
-        raise Preempted(trainer.global_step, saved=saved)
+        lost = self._agreement.ask(Agreed(broken=not self._is_saved())).broken
+        raise Preempted(trainer.global_step, saved=not lost)
 
     def _save(self, trainer: Any) -> None:
         trainer.save_checkpoint(self._target)
