@@ -20,8 +20,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 COPY trainer_image trainer_image
 RUN uv build --quiet --wheel --no-build-isolation --python python3 --out-dir /dist \
- && uv pip install --quiet --no-deps --python python3 --target /opt/rfdetr /dist/*.whl \
- && rm -rf /opt/rfdetr/bin /opt/rfdetr/.lock
+ && pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --target /opt/rfdetr /dist/*.whl \
+ && rm -rf /opt/rfdetr/bin
 FROM project AS operator-code
 RUN rm -rf /opt/rfdetr/rfdetr_trainer
 FROM project AS trainer-code
