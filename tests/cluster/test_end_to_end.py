@@ -156,7 +156,7 @@ def test_a_suspended_job_saves_leaves_and_resumes_where_it_was(
     timings.add("suspend to Suspended", running.wait_for_phase("Suspended", 120))
     assert [] == running.pods()
     assert ("True", "Suspended") == running.condition("Suspended")[:2]
-    saved = max(int(path.stem.split("-s")[1]) for path in output.folder.rglob("checkpoints/*.json"))
+    saved = max(int(path.stem.split("-s")[1][:8]) for path in output.folder.rglob("checkpoints/*.json"))
     time.sleep(10)
     assert [] == running.pods()
 
