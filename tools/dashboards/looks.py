@@ -29,7 +29,7 @@ CATEGORIES = {
     "hang": ("Hang", "red"),
 }
 PODS = 'reason!="ProcessRestart"'  # restarts inside pods have a series of their own, and accompany each lost peer
-PATIENCE: Steps = ((None, "green"), (0.5, "yellow"), (0.8, "red"))
+PATIENCE: Steps = ((None, "green"), (0.5, "yellow"), (0.8, "orange"))
 RESTARTS: Steps = ((None, "text"), (1, "yellow"), (5, "red"))
 
 

@@ -67,7 +67,7 @@ SUMMARY = Row(
             ),
             width=4,
             unit="s",
-            decimals=2,
+            decimals=1,
             steps=((None, "green"), (1, "yellow"), (5, "red")),
         ),
         Stat(

@@ -61,7 +61,7 @@ SUMMARY = Row(
         Stat(
             title="Patience used",
             description=(
-                "Validated epochs without an improvement, of the number that ends the run. Yellow from half of it, red from 80 %."
+                "Validated epochs without an improvement, of the number that ends the run. Yellow from half of it, orange from 80 %."
             ),
             queries=(
                 Query(

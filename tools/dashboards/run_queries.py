@@ -52,4 +52,4 @@ def share_of(category: str, name: str) -> Query:
     """The share of all pod time that one category took."""
     chosen = f'{JOB}, category="{category}"'
     spent = f"sum (rate(rfdetr_goodput_seconds_total{{{chosen}}}[$__rate_interval]))"
-    return Query(f"{spent}\n/ sum (rate(rfdetr_goodput_seconds_total{{{JOB}}}[$__rate_interval]))", name)
+    return Query(f"{spent}\n/ (sum (rate(rfdetr_goodput_seconds_total{{{JOB}}}[$__rate_interval])) > 0)", name)

@@ -67,7 +67,7 @@ SPEED = Row(
             description="Data: waiting for the next batch; above 30 % the data loader sets the pace. Slowest rank: how much longer it works than the median.",
             queries=(
                 Query(
-                    f"{rate('rfdetr_train_data_wait_seconds_total')} / {rate('rfdetr_train_step_duration_seconds_sum')}",
+                    f"{rate('rfdetr_train_data_wait_seconds_total')} / ({rate('rfdetr_train_step_duration_seconds_sum')} > 0)",
                     "Data",
                 ),
                 Query(f"clamp_min({highest('rfdetr_train_straggler_ratio')} - 1, 0)", "Slowest rank"),
