@@ -55,7 +55,7 @@ class Training:
     def start(self, best: float = 0.0) -> None:
         """The state is restored, with a best of its own."""
         self.best._best_ema = best
-        self.best.on_train_start(self.trainer, None)
+        self.best.on_fit_start(self.trainer, None)
 
     def end_epoch(self, epoch: int, score: float) -> bool:
         """A validation, and the save behind it."""
@@ -148,6 +148,35 @@ def test_a_state_whose_best_is_gone_takes_the_next_one(training: Training, tmp_p
     again.end_epoch(2, 0.25)
 
     assert (None, 2) == (withdrawn, again.epoch())
+
+
+def test_a_run_that_is_only_judged_keeps_its_best(training: Training, tmp_path: Path) -> None:
+    """Its last weights are not its best ones."""
+    training.end_epoch(1, 0.5)
+    training.end_epoch(2, 0.25)
+    again = Training(tmp_path, generation=2)
+    again.trainer._checkpoint_connector = SimpleNamespace(
+        dump_checkpoint=lambda **_: make_checkpoint(20, epoch=2) | {"epoch": 2}
+    )
+    again.trainer.current_epoch, again.trainer.global_step = 2, 20
+    again.start(best=0.5)
+    again.best.on_fit_end(again.trainer, None)
+
+    assert 1 == again.epoch()
+    assert (again.run.folder.rfdetr / "last_ema.pth").is_file()
+
+
+def test_a_run_without_a_better_score_has_its_last_weights_for_best(training: Training) -> None:
+    """RF-DETR's own rule: a score of 0 is no improvement, and there is a best all the same."""
+    training.end_epoch(1, 0.0)
+    training.trainer._checkpoint_connector = SimpleNamespace(
+        dump_checkpoint=lambda **_: make_checkpoint(10, epoch=1) | {"epoch": 1}
+    )
+    training.trainer.current_epoch = 1
+    before = training.epoch()
+    training.best.on_fit_end(training.trainer, None)
+
+    assert (None, 1) == (before, training.epoch())
 
 
 def test_a_best_that_the_volume_refused_is_none(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rfdetr_contract.report import FailureReason
 from rfdetr_trainer.checkpoint_io import DurableCheckpointIO
 from rfdetr_trainer.loading import load_verified
+from rfdetr_trainer.resume import scan
 from saved_run import SavedRun, make_candidate, make_checkpoint, save
 from torn_volume import BrokenVolume, Crash, Death, FullVolume, TornVolume
 from torture import DAMAGES, OTHERS, check_crash, count_calls, damage, read_acknowledged, save_epochs
@@ -81,6 +82,21 @@ def test_older_sets_make_room_for_a_new_one(tmp_path: Path) -> None:
     volume.size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) + 100
 
     assert (True, [2, 3], []) == (save(io, make_checkpoint(3), target), run.steps(), run.told.faults)
+
+
+def test_a_clock_that_was_set_back_makes_nothing_older(tmp_path: Path) -> None:
+    """Generation and step say what is newest, no time does."""
+    run = SavedRun(tmp_path)
+    io, target = run.begin(1), run.folder.checkpoints / "step.ckpt"
+    save(io, make_checkpoint(1), target)
+    save(io, make_checkpoint(2), target)
+    for found in scan(run.folder.checkpoints):
+        earlier = found.manifest.model_copy(update={"time": 1000.0 - found.manifest.step})
+        found.path.with_suffix(".json").write_text(earlier.model_dump_json())
+    save(io, make_checkpoint(3), target)
+    chosen = run.choose().found
+
+    assert (3, [2, 3]) == (chosen and chosen.manifest.step, run.steps())
 
 
 @st.composite

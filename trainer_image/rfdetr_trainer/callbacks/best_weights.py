@@ -39,9 +39,12 @@ class BestWeights(BestModelCallback):  # type: ignore[misc]  # rfdetr is not typ
         """The parent's: a state of one is a state of the other."""
         return str(super().state_key).replace(type(self).__qualname__, BestModelCallback.__qualname__, 1)
 
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """What the restored state calls its best is what the folder has, and the other way round."""
-        super().on_train_start(trainer, pl_module)
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """What the restored state calls its best is what the folder has, and the other way round.
+
+        Not at the start of the training, which a run that is only judged has none of.
+        """
+        super().on_fit_start(trainer, pl_module)
         self._believe(
             trainer, trainer.strategy.broadcast(self._storage.bests.settle() if trainer.is_global_zero else None)
         )
@@ -58,7 +61,11 @@ class BestWeights(BestModelCallback):  # type: ignore[misc]  # rfdetr is not typ
         super().on_validation_end(trainer, pl_module)
         if trainer.is_global_zero and self._improved:
             total = self._choose_total()
-            self._storage.bests.offer([self._build_candidate(trainer, kind, kind == total) for kind in self._improved])
+            finished = trainer.current_epoch + 1
+            offered = [
+                self._build_candidate(trainer, kind, finished, is_total=kind == total) for kind in self._improved
+            ]
+            self._storage.bests.offer(offered)
 
     def _choose_total(self) -> Weights:
         regular = self._score("regular")
@@ -80,7 +87,7 @@ class BestWeights(BestModelCallback):  # type: ignore[misc]  # rfdetr is not typ
             for name, value in build_unscored().items():
                 setattr(self, name, value)
 
-    def _build_candidate(self, trainer: Any, kind: Weights, is_total: bool) -> Candidate:
+    def _build_candidate(self, trainer: Any, kind: Weights, epoch: int, *, is_total: bool) -> Candidate:
         metrics = trainer.callback_metrics
         metric = str(self._monitor_ema if kind == "ema" else self.monitor)
         box = metric.removesuffix("mAR") + "mAP_50_95" if metric.endswith("mAR") else metric
@@ -90,7 +97,7 @@ class BestWeights(BestModelCallback):  # type: ignore[misc]  # rfdetr is not typ
             weights=kind,
             is_total=is_total,
             step=trainer.global_step,
-            epoch=trainer.current_epoch + 1,
+            epoch=epoch,
             metric=metric,
             score=self._score(kind) or 0.0,
             map50_95=read.get(box),
@@ -119,9 +126,11 @@ class BestWeights(BestModelCallback):  # type: ignore[misc]  # rfdetr is not typ
         total = self._choose_total()
         try:
             if self._storage.bests.read_scores()[total] is None:  # no score was better than nothing
-                self._storage.bests.write(tree, self._build_candidate(trainer, total, is_total=True))
+                self._storage.bests.write(
+                    tree, self._build_candidate(trainer, total, trainer.current_epoch, is_total=True)
+                )
             if self._monitor_ema is not None:
-                last = self._build_candidate(trainer, "ema", is_total=False)
+                last = self._build_candidate(trainer, "ema", trainer.current_epoch, is_total=False)
                 self._storage.bests.write_weights(tree, last, total_path.with_name("last_ema.pth"))
         except OSError as error:
             logger.warning("%s is not there: %s", total_path.name, error.strerror)
