@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from rfdetr_contract.report import CheckpointState, FailureReason
 from rfdetr_trainer.best import Bests, Candidate, build_limits
-from rfdetr_trainer.best_keeper import BestKeeper
+from rfdetr_trainer.best_keeper import BestKeeper, log_refusal
 from rfdetr_trainer.durable import STORAGE_FAULTS, VOLUME, Volume, publish
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.generations import read_claims
@@ -86,7 +86,9 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self._snapshots = Snapshots()
         self._writer = Writer()
         self._hung = False
-        self._moment: Moment | None = None  # of the newest save that is durable or on its way
+        self._asked: Moment | None = None  # of the newest save that was asked for
+        self._moment: Moment | None = None  # of the newest one that is on its way or durable
+        self._durable: Moment | None = None
         self.score: float | None = None  # mAP 50:95 that the next set's manifest bears
         self.fault: RunError | None = None  # why the newest save failed; None again when a later one succeeds
         self.cost: Cost | None = None  # of the newest durable save
@@ -99,6 +101,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         """Begin to save a set; another path that was asked for gets a second name for it."""
         began, moment, asked = time.monotonic(), build_moment(checkpoint), Path(path)
         name = asked if asked.parent.resolve() != self._home else None
+        self._asked = moment
         if moment == self._moment:
             if name is not None:
                 self._writer.submit(lambda: self._name(moment, name))
@@ -120,7 +123,17 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         usual = self.cost.seconds if self.cost else 0.0
         if not self._writer.wait(max(self._patience.last, SLOWER * usual)):
             self._note(RunError(FailureReason.STORAGE_ERROR, "the volume has not taken the last checkpoint"))
-        return self.fault is None
+        return self.fault is None and self._durable == self._asked
+
+    def require(self) -> None:
+        """Wait until the newest save is durable.
+
+        Raises:
+            RunError: it is not, with its reason.
+
+        """
+        if not self.drain():
+            raise self.fault or RunError(FailureReason.STORAGE_ERROR, "the last checkpoint was not saved")
 
     def teardown(self) -> None:
         """What is on its way is not left behind."""
@@ -145,22 +158,20 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
             self._moment = None
             self._note(RunError(FailureReason.STORAGE_ERROR, "the checkpoint could not be read back"))
             return
-        self.fault = None
+        self.fault, self._durable = None, order.moment
         self.cost = Cost(order.stall, time.monotonic() - order.began)
         self._tell(build_state(manifest), None)
         if order.name is not None:
             self._name(order.moment, order.name)
-        self._sets.prune()
-        self.bests.prune(self._sets.read())
+        with log_refusal("what is surplus"):
+            self._sets.prune()
+            self.bests.prune(self._sets.read())
 
     def _name(self, moment: Moment, name: Path) -> None:
         """A second name is a service: without it the state is as safe. A newer generation's is left alone."""
-        if self._moment != moment or self._sets.is_overtaken():
-            return
-        try:
-            publish(self._sets.locate(moment), name, self._volume)
-        except OSError as error:
-            logger.warning("%s: %s", name.name, name_fault(error).message)
+        with log_refusal(name.name):
+            if self._durable == moment and not self._sets.is_overtaken():
+                publish(self._sets.locate(moment), name, self._volume)
 
     def _with_room(self, write: Callable[[], T]) -> T:
         """On a full volume older sets go, if a newer one is there, and the write is tried once more."""

@@ -92,7 +92,7 @@ def fit(run: RunConfig, this: Round) -> End:
     ends: list[End] = []
 
     def conclude(trainer: Any, module: Any, breathe: Breathe) -> None:
-        saving.require()  # no marker of success beside a state that is not there
+        saving.storage.require()  # no marker of success beside a state that is not there
         judgement = judge_best(run, this, folder, (module, datamodule, breathe), reporter)
         ends.append(write_result(this, folder, build_result(run, this, trainer, world, reporter, judgement)))
 

@@ -44,17 +44,6 @@ class Saving:
         self.meter.enter(before)
         return saved
 
-    def require(self) -> None:
-        """Wait for the newest save.
-
-        Raises:
-            RunError: it is not durable, with its reason.
-
-        """
-        self.storage.drain()
-        if self.storage.fault is not None:
-            raise self.storage.fault
-
 
 def build_saving(run: RunConfig, this: Round, facts: DatasetFacts, reporter: ProgressReporter, meter: Meter) -> Saving:
     """The saving of this round."""

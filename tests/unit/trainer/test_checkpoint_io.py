@@ -174,6 +174,9 @@ def test_a_hung_volume_is_waited_for_once_and_the_training_goes_on(tmp_path: Pat
     assert (False, {FailureReason.STORAGE_ERROR}, []) == (left, set(told.faults), [state.step for state in told.states])
     while io.is_busy:
         time.sleep(0.01)
+    assert (None, False) == (io.fault, io.drain())  # the first save came through; the newest one was never begun
+    with pytest.raises(RunError, match="the last checkpoint was not saved"):
+        io.require()
     assert (True, [1, 4]) == (save(io, make_checkpoint(4), target), steps(tmp_path))
 
 
