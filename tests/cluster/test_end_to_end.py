@@ -192,7 +192,9 @@ def test_an_operator_that_dies_twice_harms_nothing(
     """Killed during the start and during the run: the job never notices."""
 
     def kill_operator() -> None:
-        kubectl("-n", operator, "delete", "pod", "-l", "app=rfdetr-operator", "--grace-period=0", "--force")
+        kubectl(
+            "-n", operator, "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force"
+        )
 
     job = start(kubectl, namespace, make_job("steady", pod_fields, {"training": {"epochs": 12}}))
     kill_operator()

@@ -44,7 +44,9 @@ def spread(
 @pytest.fixture
 def cut(own_cluster: Cluster, kubectl: Kubectl, operator: str) -> Iterator[str]:
     """A node on which the operator is not; it is whole again at the end."""
-    pods = json.loads(kubectl("-n", operator, "get", "pods", "-l", "app=rfdetr-operator", "-o", "json"))["items"]
+    pods = json.loads(
+        kubectl("-n", operator, "get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json")
+    )["items"]
     home = {pod["spec"]["nodeName"] for pod in pods}
     nodes = [node["metadata"]["name"] for node in json.loads(kubectl("get", "nodes", "-o", "json"))["items"]]
     chosen = next(node for node in nodes if node not in home)
