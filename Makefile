@@ -68,7 +68,7 @@ docs-reference: $(STAMP) chart-docs ## Write the reference pages of the site: AP
 	@$(BIN)/python -m tools.docs.metrics > docs/reference/metrics.md
 
 site: $(STAMP) ## Build the documentation into build/site
-	@$(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir build/site
 
 chart-docs: $(STAMP) ## Write the tables of the chart's values
 	@$(BIN)/python -m tools.chart docs
