@@ -49,7 +49,8 @@ def _read_yolo(root: Path) -> Iterator[bytes]:
     yield (root / name).read_bytes()
     for split in SPLITS:
         folders = dataset_yolo.split_folders(root, split)
-        labels = sorted(path.name for path in folders.labels.iterdir())
-        yield "\n".join([split, *sorted(path.name for path in folders.images.iterdir()), "", *labels]).encode()
+        images = sorted(path.name for path in folders.images.iterdir() if path.suffix.lower() in dataset_yolo.SUFFIXES)
+        labels = sorted(path.name for path in folders.labels.iterdir() if path.suffix == ".txt")
+        yield "\n".join([split, *images, "", *labels]).encode()
         for label in labels[:: max(-(-len(labels) // LABELS_READ), 1)]:
             yield (folders.labels / label).read_bytes()
