@@ -22,7 +22,7 @@ def time_ours(data: Path, folder: Path, weights: Path) -> float:
     """The median step of the slowest rank, in milliseconds: what callbacks, metrics and agreement cost is in it."""
     training = Training("ours", data, folder, weights, epochs=2)
     training.go()
-    return max(median(file["steps_ns"]) for file in training.read().last) / 1e6
+    return max(float(median(file["steps_ns"])) for file in training.read().last) / 1e6
 
 
 def time_plain(data: Path, folder: Path, weights: Path) -> float:
@@ -33,7 +33,7 @@ def time_plain(data: Path, folder: Path, weights: Path) -> float:
         if program.wait_end(150):
             raise WentWrong(f"the plain loop failed: {read_last_lines(folder / 'log')}")
     spans = [json.loads(file.read_text())[WARM_UP:] for file in folder.glob("plain-*.json")]
-    return max(median(each) for each in spans) / 1e6
+    return max(float(median(each)) for each in spans) / 1e6
 
 
 def measure(short: bool, say: Say) -> Measured:

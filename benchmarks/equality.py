@@ -79,7 +79,7 @@ def describe_hooks(file: Mapping[str, Any], count: int = 4) -> str:
 
 def count_calls(files: Sequence[Mapping[str, Any]]) -> float:
     """Collectives of a step beside the gradients' own."""
-    return max(sum(file["calls"].values()) / len(file["steps_ns"]) for file in files)
+    return max(float(sum(file["calls"].values()) / len(file["steps_ns"])) for file in files)
 
 
 def measure(short: bool, say: Say) -> list[Measured]:
@@ -89,7 +89,7 @@ def measure(short: bool, say: Say) -> list[Measured]:
     with tempfile.TemporaryDirectory(prefix="rfdetr-benchmark-") as name:
         data, weights = create_start(Path(name))
         say("data and first weights made")
-        ours, theirs = (Training(side, data, Path(name) / side, weights, epochs) for side in ("ours", "train"))  # type: ignore[arg-type]
+        ours, theirs = (Training(side, data, Path(name) / side, weights, epochs) for side in ("ours", "train"))
         for training in (ours, theirs):
             training.go()
             say(f"{training.side}: trained")

@@ -37,7 +37,7 @@ def measure(short: bool, say: Say) -> list[Measured]:
     with tempfile.TemporaryDirectory(prefix="rfdetr-benchmark-") as name:
         data, weights = create_start(Path(name))
         for side in ("ours", "resumable"):
-            whole = Training(side, data, Path(name) / side, weights)  # type: ignore[arg-type]  # a name of a side
+            whole = Training(side, data, Path(name) / side, weights)
             whole.go()
             for share in SHARES[: 1 if short else None]:
                 broken = interrupt(whole, int(STEPS * share))

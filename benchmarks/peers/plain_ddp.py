@@ -45,7 +45,7 @@ def step(network: Any, criterion: Any, optimizer: torch.optim.Optimizer, batch: 
     samples, targets = batch
     losses = criterion(network(samples, targets), targets)
     weights = criterion.weight_dict
-    torch.stack([losses[key] * weights[key] for key in losses if key in weights]).sum().backward()
+    torch.stack([losses[key] * weights[key] for key in losses if key in weights]).sum().backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), workload.TRAINING["clip_max_norm"])
     optimizer.step()
     optimizer.zero_grad()
@@ -61,7 +61,7 @@ def main(data: Path, out: Path, weights: Path) -> None:
         module.model.train(), find_unused_parameters=True, static_graph=True, gradient_as_bucket_view=True
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=workload.LEARNING_RATE, weight_decay=1e-4)
-    average = AveragedModel(module.model, multi_avg_fn=get_ema_multi_avg_fn(workload.TRAINING["ema_decay"]))
+    average = AveragedModel(module.model, multi_avg_fn=get_ema_multi_avg_fn(workload.TRAINING["ema_decay"]))  # type: ignore[no-untyped-call]
     marks: list[int] = []
     while len(marks) <= STEPS:
         for batch in loader:
