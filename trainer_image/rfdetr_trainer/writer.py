@@ -14,32 +14,28 @@ Work = Callable[[], None]
 
 
 class Writer:
-    """The thread begins with the first work, in the process that gives it, and ends with the process.
+    """The thread begins with a work, in the process that gives it, and ends when there is none left.
 
     What a work raises is raised again in the thread that comes next to give or to wait.
     """
 
     def __init__(self) -> None:
-        self._works: deque[Work] = deque()
+        self._works: deque[Work] = deque()  # the first one is being done
         self._changed = threading.Condition()
-        self._running = False
-        self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
     @property
     def is_idle(self) -> bool:
         """Nothing waits and nothing runs."""
-        return not (self._works or self._running)
+        return not self._works
 
     def submit(self, work: Work) -> None:
         """Do this after all that was given before."""
         self._raise()
         with self._changed:
             self._works.append(work)
-            self._changed.notify_all()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="checkpoint-writer", daemon=True)
-            self._thread.start()
+            if len(self._works) == 1:
+                threading.Thread(target=self._serve, name="checkpoint-writer", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all is done, at most so long; whether it is."""
@@ -58,16 +54,13 @@ class Writer:
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        while True:
-            with self._changed:
-                while not self._works:
-                    self._changed.wait()
-                work, self._running = self._works.popleft(), True
+        working = True
+        while working:
             try:
-                work()
+                self._works[0]()
             except BaseException as error:  # noqa: BLE001 - it is the other thread's to hear
                 self._error = error
-            del work
             with self._changed:
-                self._running = False
+                self._works.popleft()
+                working = bool(self._works)
                 self._changed.notify_all()
