@@ -50,7 +50,7 @@ format: $(STAMP) ## Format and mend what ruff can mend
 
 types: $(STAMP)
 	@$(BIN)/mypy
-	@MYPYPATH=operator:trainer_image:tests $(BIN)/mypy tests/unit tests/integration tests/local tests/cluster tests/charts tests/images benchmarks examples tools/chart tools/docs tests/docs
+	@MYPYPATH=operator:trainer_image:tests $(BIN)/mypy tests/unit tests/integration tests/local tests/cluster tests/charts tests/images benchmarks examples tools/chart tools/dashboards tools/docs tests/docs
 
 imports: $(STAMP)
 	@PYTHONPATH=operator:trainer_image $(BIN)/lint-imports --no-cache
