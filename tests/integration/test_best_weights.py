@@ -59,6 +59,29 @@ def test_a_finished_run_leaves_a_best_that_rfdetr_loads(home: Path) -> None:
     assert {"checkpoint_best_ema.pth", "last_ema.pth", "last.ckpt"} <= {one.name for one in job.folder.rfdetr.iterdir()}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "kinds"),
+    [({"use_ema": False}, {"regular"}), ({"eval_base_model": True}, {"regular", "ema"})],
+    ids=["no average", "both judged"],
+)
+def test_the_trained_weights_are_published_where_they_are_judged(
+    home: Path, overrides: dict[str, bool], kinds: set[str]
+) -> None:
+    """Without a moving average there is only them; with both, each has its file and the better one is the best."""
+    job = build_job(home, f"best-{len(overrides)}-{len(kinds)}")
+    training = job.run.training.model_copy(update={"overrides": overrides})
+    job = Job(job.run.model_copy(update={"training": training}), job.home, job.name)
+    end = job.go()
+    path, known = read_total(job)
+    names_there = {one.name for one in job.folder.rfdetr.glob("checkpoint_best_*.pth")}
+
+    assert known is not None
+    assert Outcome.COMPLETED == getattr(end, "outcome", None)
+    assert {"checkpoint_best_total.pth", f"checkpoint_best_{known.weights}.pth"} <= names_there
+    assert known.weights in kinds
+    assert known.weights == load_verified(path, known.sha256)["best_total_source"]
+
+
 @contextmanager
 def small_files() -> Iterator[None]:
     """No file of this process may grow beyond 64 KiB: no state fits."""
