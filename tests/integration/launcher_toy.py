@@ -19,7 +19,7 @@ from pathlib import Path
 from rfdetr_contract import names
 from rfdetr_contract.report import EXIT_CODES, CheckpointState, ExitCode, FailureReason, Outcome, Progress, World
 from rfdetr_contract.run import RunConfig
-from rfdetr_trainer.manifest import Manifest, RunFolder
+from rfdetr_trainer.manifest import Manifest, RunFolder, build_model_line
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.resume import Resume
 
@@ -81,7 +81,7 @@ def save(folder: RunFolder, run: RunConfig, generation: int, step: int) -> Check
         time=time.time(),
         seconds=0.0,
         config_hash=run.hash(),
-        model="toy",
+        model=build_model_line(run.model, run.model.num_classes),
         rfdetr="none",
         torch="none",
     )
