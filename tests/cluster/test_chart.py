@@ -158,7 +158,12 @@ def test_a_namespaced_release_works_beside_another(
 ) -> None:
     """Each serves its own namespace; the second brings nothing cluster-wide and may not look over the fence."""
     first, second = make_release("rfdetr", f"{namespace}-one"), make_release("own", f"{namespace}-two")
-    narrow = {"crds": {"enabled": False}, "rbac": {"scope": "namespace"}, "reports": {"via": "apiProxy"}}
+    narrow = {
+        "crds": {"enabled": False},
+        "rbac": {"scope": "namespace"},
+        "reports": {"via": "apiProxy"},
+        "podSecurityContext": {"runAsUser": 23456, "runAsGroup": 23456},  # any other user will do
+    }
     with installed(first, {"rbac": {"watchNamespaces": [namespace]}}), installed(second, narrow):
         for release in (first, second):
             release.helm("test", release.name)
