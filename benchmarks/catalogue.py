@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from benchmarks.result import Benchmark
 
-ORDER = (
+NAMES = (
     "worker_crash",
     "node_loss",
     "preemption",
@@ -22,7 +21,6 @@ ORDER = (
     "operator_footprint",
     "api_writes",
 )
-NAMES = tuple(name for name in ORDER if find_spec(f"benchmarks.{name}"))
 
 
 def load(name: str) -> Benchmark:
