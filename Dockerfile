@@ -20,7 +20,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 COPY trainer_image trainer_image
 RUN uv build --quiet --wheel --no-build-isolation --python python3 --out-dir /dist \
- && pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --target /opt/rfdetr /dist/*.whl \
+ && pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --no-compile --target /opt/rfdetr /dist/*.whl \
+ && python3 -m compileall -q /opt/rfdetr \
  && rm -rf /opt/rfdetr/bin
 FROM project AS operator-code
 RUN rm -rf /opt/rfdetr/rfdetr_trainer

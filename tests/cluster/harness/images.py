@@ -86,7 +86,7 @@ class Builder:
     def build_text(self, name: str, text: str, context: Path) -> None:
         self.buildah("build", "--tag", name, "--file", "-", context, stdin=text, seconds=300)
 
-    def build_target(self, name: str, target: str, base: str) -> None:
+    def build_target(self, name: str, target: str, base: str, *options: str) -> None:
         """The repository's Dockerfile, with the machine's certificates and its cache of wheels at hand."""
         arguments = ["--build-arg", f"BASE_IMAGE={base}"]
         if BUNDLE.exists():
@@ -97,6 +97,7 @@ class Builder:
         arguments += ["--volume", f"{wheels}:/var/cache/uv", "--build-arg", "UV_NO_CACHE=0"]
         self.buildah(
             "build", "--network", "host", "--layers", "--format", "docker", "--target", target, "--tag", name, *arguments,
+            *options,
             "--file", REPOSITORY / "Dockerfile", REPOSITORY, seconds=1800,
         )  # fmt: skip
 
