@@ -37,6 +37,7 @@ class Clock:
         self._inner = inner
         self._began: dict[str, int] = {}
         self.spent: Counter[str] = Counter()
+        self.hooks = 0  # that run now
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -47,9 +48,11 @@ class Clock:
 
     def start(self, action: str) -> None:
         self._inner.start(action)
+        self.hooks += action.startswith("[Callback]")
         self._began[action] = time.perf_counter_ns()
 
     def stop(self, action: str) -> None:
+        self.hooks -= action.startswith("[Callback]")
         self.spent[action] += time.perf_counter_ns() - self._began.pop(action, time.perf_counter_ns())
         self._inner.stop(action)
 
@@ -79,7 +82,7 @@ class Observer(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         self._stop, self._way = stop, way
         self._file = folder / f"{time.time_ns()}-{os.environ.get('RANK', '0')}.json"
         self._calls: Counter[str] = Counter()
-        self._inside = 0  # nanoseconds inside collectives
+        self._inside = 0  # nanoseconds inside callbacks' collectives
         self._samples: list[tuple[int, list[int]]] = []
         self._marks: list[int] = []
         self._base: tuple[Counter[str], Counter[str], int] | None = None
@@ -91,7 +94,8 @@ class Observer(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
             setattr(dist, name, self._count(name, getattr(dist, name)))
 
     def _add(self, spent: int) -> None:
-        self._inside += spent
+        if self._clock is not None and self._clock.hooks:
+            self._inside += spent
 
     def _count(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*words: Any, **more: Any) -> Any:
@@ -99,7 +103,7 @@ class Observer(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
             try:
                 work = call(*words, **more)
             finally:
-                self._inside += time.perf_counter_ns() - began
+                self._add(time.perf_counter_ns() - began)
                 self._calls[name] += 1
             return None if work is None else Waited(work, self._add)
 

@@ -111,7 +111,10 @@ def alone(home: Path) -> Iterator[None]:
         for key, value in build_environ(home, 0, 1, port).items():
             environ.setenv(key, value)
         quieten()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as a worker does: some kernels of masks add up in the order in which threads end
         yield
+        torch.set_num_threads(threads)
 
 
 def build_job(home: Path, name: str, *, stopping: EarlyStoppingRun | None = None) -> Job:
