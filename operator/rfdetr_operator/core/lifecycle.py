@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rfdetr_contract.run import RunConfig
 from rfdetr_operator.api.v1alpha1 import BatchPlanStatus, Restarts, WorldStatus
 from rfdetr_operator.core.conditions import Phase, Reason, State
@@ -12,9 +14,18 @@ from rfdetr_operator.core.run_config import choose_resolution
 from rfdetr_operator.core.times import format_time
 
 
+# Process 1 of a container that has just started may not hear SIGTERM yet; the kernel drops what it has no handler for.
+UNSEEN_GRACE = 30  # seconds that a pod has to leave before its ranks were ever counted
+
+
 def choose_all(context: Context) -> tuple[Delete, ...]:
-    """Deletes of every pod that nobody has deleted yet."""
-    return tuple(build_delete(each) for each in context.observed.workers if not each.terminating)
+    """Deletes of every pod that nobody has deleted yet. Ranks that were never counted have little or nothing to save."""
+    world = context.status.world
+    deletes = [build_delete(each) for each in context.observed.workers if not each.terminating]
+    if world is not None and world.attested is not None:
+        return tuple(deletes)
+    grace = min(UNSEEN_GRACE, context.job.spec.pod.termination_grace_period_seconds)
+    return tuple(replace(each, grace=grace if each.grace is None else each.grace) for each in deletes)
 
 
 def plan_suspend(context: Context) -> Plan | None:

@@ -22,6 +22,12 @@ from rfdetr_operator.api.v1alpha1 import (
 from rfdetr_operator.core.model import Delete, Plan
 
 
+def count_ranks(job: TrainingJob) -> TrainingJob:
+    """The job after rank 0 reported its world."""
+    world = WorldStatus(expected=job.ranks, attested=job.ranks)
+    return job.model_copy(update={"status": job.status.model_copy(update={"world": world})})
+
+
 def suspended(job: TrainingJob) -> TrainingJob:
     """The job with ``suspend: true``."""
     return make_job(job.status, generation=2, suspend=True)
@@ -29,7 +35,7 @@ def suspended(job: TrainingJob) -> TrainingJob:
 
 def test_a_suspended_job_saves_and_leaves() -> None:
     """Every pod is deleted with its own grace; nothing is counted; then the job is suspended."""
-    job = run_job()
+    job = count_ranks(run_job())
     first = run_plan(suspended(job), make_worker(0), make_worker(1))
     leaving = run_plan(
         with_status(suspended(job), first), make_preempted(0, terminating=True), make_worker(1, terminating=True)
@@ -42,6 +48,13 @@ def test_a_suspended_job_saves_and_leaves() -> None:
     )
     assert ("Suspending", (), (0, 0)) == (leaving.status.phase, leaving.delete, read_counts(leaving))
     assert ("Suspended", 0, []) == (done.status.phase, done.status.nodes, read_names(done))
+
+
+def test_a_job_whose_ranks_were_never_counted_leaves_soon() -> None:
+    """A container's first process may not hear SIGTERM yet, and nothing waits to be saved: not the whole grace is waited."""
+    found = run_plan(suspended(run_job()), make_worker(0), make_worker(1))
+
+    assert (Delete("shelves-0", "pod-0", 30), Delete("shelves-1", "pod-1", 30)) == found.delete
 
 
 def test_a_resumed_job_starts_another_attempt() -> None:
