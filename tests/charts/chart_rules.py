@@ -22,16 +22,16 @@ EVERYTHING: Json = {
 
 
 @cache
-def render_observability() -> tuple[Json, ...]:
+def render_observability(release: str) -> tuple[Json, ...]:
     """Every object of the chart with all that observes switched on."""
-    files = helm_python.Chart.load(CHART).render(EVERYTHING, name="rfdetr", namespace="rfdetr-system")
+    files = helm_python.Chart.load(CHART).render(EVERYTHING, name=release, namespace="rfdetr-system")
     manifests = [text for path, text in files.items() if path.endswith(".yaml")]
     return tuple(each for text in manifests for each in yaml.safe_load_all(text) if each)
 
 
-def find_objects(kind: str) -> list[Json]:
+def find_objects(kind: str, release: str = "rfdetr") -> list[Json]:
     """The rendered objects of one kind."""
-    return [each for each in render_observability() if each["kind"] == kind]
+    return [each for each in render_observability(release) if each["kind"] == kind]
 
 
 def read_groups() -> list[Json]:
