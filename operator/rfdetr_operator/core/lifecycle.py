@@ -13,7 +13,6 @@ from rfdetr_operator.core.naming import build_selector
 from rfdetr_operator.core.run_config import choose_resolution
 from rfdetr_operator.core.times import format_time
 
-
 # Process 1 of a container that has just started may not hear SIGTERM yet; the kernel drops what it has no handler for.
 UNSEEN_GRACE = 30  # seconds that a pod has to leave before its ranks were ever counted
 

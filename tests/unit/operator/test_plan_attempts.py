@@ -18,6 +18,7 @@ from builders import (
 )
 from rfdetr_operator.api.v1alpha1 import (
     TrainingJob,
+    WorldStatus,
 )
 from rfdetr_operator.core.model import Delete, Plan
 
