@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cluster.harness import nodes
 from cluster.harness.cluster import Cluster
@@ -35,7 +36,33 @@ def list_commands() -> tuple[str, ...]:
     early["late"] = late
     rest = [page for page in early if page not in (*PAGES, *LAST)]
     ordered = [command for page in (*PAGES, *rest, *LAST) for command in early.get(page, [])]
-    return tuple(dict.fromkeys(ordered))
+    plain = [command for block in list_blocks() if block.way == "plain" for command in block.commands]
+    return tuple(dict.fromkeys([*plain, *ordered]))
+
+
+def build_monitoring() -> str:
+    """The kinds that the chart's monitors and rules need: their names, and any content."""
+    return yaml.safe_dump_all(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{kind.lower()}s.monitoring.coreos.com"},
+            "spec": {
+                "group": "monitoring.coreos.com",
+                "names": {"kind": kind, "plural": f"{kind.lower()}s"},
+                "scope": "Namespaced",
+                "versions": [
+                    {
+                        "name": "v1",
+                        "served": True,
+                        "storage": True,
+                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                    }
+                ],
+            },
+        }
+        for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")
+    )
 
 
 def tag_images(cluster: Cluster, trainer: str) -> None:
@@ -50,11 +77,13 @@ def tag_images(cluster: Cluster, trainer: str) -> None:
 
 @pytest.fixture
 def fresh(own_cluster: Cluster) -> Iterator[Cluster]:
-    """A cluster without the resource; afterwards it has it again, since other tests count on it."""
+    """A cluster without our resource and with the Prometheus operator's; afterwards ours is there again, for other tests."""
+    own_cluster.kubectl("apply", "-f", "-", stdin=build_monitoring())
     own_cluster.kubectl("delete", "-f", str(REPOSITORY / "crds"), "--ignore-not-found", "--timeout=60s", seconds=90)
     yield own_cluster
     own_cluster.kubectl("delete", "namespace", "rfdetr-system", "--ignore-not-found", "--timeout=60s", seconds=90)
     own_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
+    own_cluster.kubectl("delete", "-f", "-", "--wait=false", stdin=build_monitoring())
 
 
 @pytest.fixture

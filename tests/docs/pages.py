@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-# make: a stage of .ci/run. laptop: tests/docs. cluster: tests/cluster/test_docs.py. gpu, engine: cannot be run here.
-WAYS = ("make", "laptop", "cluster", "gpu", "engine")
+# make: a stage of .ci/run. laptop: tests/docs. plain (without Helm), cluster: tests/cluster/test_docs.py.
+# gpu, engine (a container engine): cannot be run by the suite.
+WAYS = ("make", "laptop", "plain", "cluster", "gpu", "engine")
 BLOCK = re.compile(r"(?:<!-- run: (?P<way>[a-z]+) -->\n)?```console\n(?P<text>.*?)```", re.DOTALL)
 
 
