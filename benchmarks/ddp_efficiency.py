@@ -29,7 +29,8 @@ def time_plain(data: Path, folder: Path, weights: Path) -> float:
     """The same of the loop."""
     agent = stock.Stock("plain", folder, [str(SCRIPT), str(data), str(folder), str(weights)], static=True)
     folder.mkdir()
-    with running(agent.build_command(0), workload.build_env(), folder / "log") as program:
+    command = [word for word in agent.build_command(0) if not word.startswith("--max-restarts")]
+    with running(command, workload.build_env(), folder / "log") as program:
         if program.wait_end(150):
             raise WentWrong(f"the plain loop failed: {read_last_lines(folder / 'log')}")
     spans = [json.loads(file.read_text())[WARM_UP:] for file in folder.glob("plain-*.json")]

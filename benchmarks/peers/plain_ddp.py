@@ -27,8 +27,7 @@ from benchmarks.peers.stock_training import build_model, build_training
 STEPS = 40
 
 
-def build_loader(model: Any, training: Any) -> DataLoader[Any]:  # noqa: ANN401 - rfdetr carries no types
-    data = RFDETRDataModule(model, training)
+def build_loader(data: Any) -> DataLoader[Any]:  # noqa: ANN401 - rfdetr carries no types
     data.setup("fit")
     sampler: DistributedSampler[Any] = DistributedSampler(data._dataset_train, seed=workload.SEED)
     return DataLoader(
@@ -56,17 +55,19 @@ def main(data: Path, out: Path, weights: Path) -> None:
     dist.init_process_group("gloo")
     model = RFDETRNanoConfig(**build_model(weights))
     training = TrainConfig(**build_training(data, out))
-    module, loader = RFDETRModelModule(model, training), build_loader(model, training)
+    module, data_module = RFDETRModelModule(model, training), RFDETRDataModule(model, training)
+    loader = build_loader(data_module)
     network = DistributedDataParallel(
         module.model.train(), find_unused_parameters=True, static_graph=True, gradient_as_bucket_view=True
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=workload.LEARNING_RATE, weight_decay=1e-4)
     average = AveragedModel(module.model, multi_avg_fn=get_ema_multi_avg_fn(workload.TRAINING["ema_decay"]))  # type: ignore[no-untyped-call]
     marks: list[int] = []
+    device = torch.device("cpu")
     while len(marks) <= STEPS:
         for batch in loader:
             marks.append(time.perf_counter_ns())
-            step(network, module.criterion, optimizer, batch)
+            step(network, module.criterion, optimizer, data_module.transfer_batch_to_device(batch, device, 0))
             average.update_parameters(module.model)
     spans = [later - sooner for sooner, later in pairwise(marks)]
     (out / f"plain-{dist.get_rank()}.json").write_text(json.dumps(spans))
