@@ -87,7 +87,7 @@ def test_a_preempted_and_a_killed_rank_are_replaced_and_the_run_completes(tmp_pa
     status = runner.job["status"]
     assert 0 == code, output
     assert ("Succeeded", "8/8") == (status["phase"], status["display"]["epoch"])
-    assert {"counted": 1, "preemptions": 1, "process": 0} == status["restarts"]
+    assert {"counted": 1, "preemptions": 1, "process": 0, "nodeLosses": 0} == status["restarts"]
     assert ["rank 0 from step 0"] * 2 == runner.log(0)
     assert 2 == len(runner.log(1))
     assert "rank 1 from step 0" != runner.log(1)[1]
