@@ -3,7 +3,7 @@
 # A machine that has both on its PATH, or has no apt, is left alone.
 set -euo pipefail
 
-folder=$1
+folder=$(cd "$1" && pwd)
 if command -v promtool >/dev/null && command -v prometheus >/dev/null; then exit 0; fi
 if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
   echo "prometheus.sh: no prometheus on the PATH and no apt to take it from: tests of the alerts will be skipped" >&2

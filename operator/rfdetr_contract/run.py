@@ -141,5 +141,6 @@ class RunConfig(Frozen):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
     def hash(self) -> str:
-        """A short digest of the whole config."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """A short digest of all that differs from the defaults: one more field in a newer image changes nothing."""
+        told = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -15,7 +15,7 @@ PROGRAMS = Path(sys.executable).parent
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 LINTERS = [
     pytest.param(["hadolint", "--no-color", "Dockerfile"], id="hadolint"),
-    pytest.param(["zizmor", "--offline", "--quiet", "--persona=auditor", str(WORKFLOW)], id="zizmor"),
+    pytest.param(["zizmor", "--offline", "--quiet", "--color=never", "--persona=auditor", str(WORKFLOW)], id="zizmor"),
     pytest.param(
         ["check-jsonschema", "--quiet", "--builtin-schema=vendor.github-workflows", str(WORKFLOW)], id="workflow schema"
     ),

@@ -25,6 +25,7 @@ from trainer_callback import Marks
 from trainer_marks import ENV_MARKS, Mark, read_marks, write_plugin
 
 ENV_FAULTS = "TEST_FAULTS"
+STAND_STILL = 0  # no signal: the worker lives and does nothing
 MOMENT = 0.4  # seconds in which a signal to the launcher comes back down to its workers
 # "import" is a launcher's life before its first worker: the run itself strikes there. "start" is a worker's life before
 # its first step.
@@ -62,6 +63,11 @@ def find_strikes(folder: Path, index: int) -> list[tuple[int, int]]:
     return [(int(rank), int(generation)) for _, rank, generation in files]
 
 
+def stand_still() -> None:
+    """What a lock that nobody gives back, or a data loader that waits for ever, looks like."""
+    time.sleep(600)
+
+
 class Faults(Marks):
     """Strikes once for each fault."""
 
@@ -81,7 +87,9 @@ class Faults(Marks):
         if file.exists():
             return
         file.touch()
-        if fault.victim == "worker":
+        if fault.number == STAND_STILL:
+            stand_still()
+        elif fault.victim == "worker":
             os.kill(os.getpid(), fault.number)
         else:
             os.kill(read_parent(os.getppid()), fault.number)
@@ -130,9 +138,9 @@ def create_callbacks() -> list[pl.Callback]:
     return [Faults(folder, faults, int(os.environ["RANK"]), int(os.environ["RFDETR_GENERATION"]))]
 
 
-def build_real_run(epochs: int) -> RunConfig:
+def build_real_run(epochs: int, **limits: float) -> RunConfig:
     """The smallest RF-DETR on two nodes: two batches a step, a checkpoint every other step."""
-    run = build_run(2, 1)
+    run = build_run(2, 1, "auto", "u1", **limits)
     training = run.training.model_copy(update={"epochs": epochs, "lr_drop": 100, "precision": "auto", "seed": 7})
     return run.model_copy(
         update={
@@ -184,7 +192,7 @@ class Struck:
         self.ends += [(rank, 0) for rank in pods]
 
 
-def build_struck(folder: Path, faults: Sequence[Fault], epochs: int) -> Struck:
+def build_struck(folder: Path, faults: Sequence[Fault], epochs: int, **limits: float) -> Struck:
     """The run, not started; the data set is in ``folder / "digits"``."""
     marks, plugin = folder / "marks", folder / "plugin"
     marks.mkdir()
@@ -199,4 +207,4 @@ def build_struck(folder: Path, faults: Sequence[Fault], epochs: int) -> Struck:
         ENV_PRELOAD: PRELOAD,
         ENV_PREFLIGHT_MODULE: PREFLIGHT,
     }
-    return Struck(Cluster(folder, build_real_run(epochs), {}, environ=environ), early, [])
+    return Struck(Cluster(folder, build_real_run(epochs, **limits), {}, environ=environ), early, [])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from examples.data.digits import Recipe, write_digits
 from integration.test_training import build_environ, flatten, is_equal, make_run
 from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.report import RunReport
@@ -103,7 +104,8 @@ def list_differences(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Torchrun's environment of the only rank."""
+    """A small data set in the folder, and torchrun's environment of the only rank."""
+    write_digits(home / "digits", Recipe(train=10, valid=4))
     with pytest.MonkeyPatch.context() as environ:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from examples.data.digits import Recipe, write_digits
 from integration.one_rank import Job, alone, build_job
 from rfdetr_contract import names
 from rfdetr_contract.report import FailureReason, Outcome
@@ -28,7 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and Lightning's own
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data set, and torchrun's environment of the only rank."""
     folder = tmp_path_factory.mktemp("best")
-    write_digits(folder / "digits", Recipe(train=10, valid=4))
     with alone(folder):
         yield folder
 

@@ -39,7 +39,6 @@ ALL_PLACES = {"everywhere": (1, 3, 3, 3, 4, 6, 7, 3, 7)}
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data set, and torchrun's environment of the only rank."""
     folder = tmp_path_factory.mktemp("equality")
-    write_digits(folder / "digits", Recipe(train=10, valid=4))
     with alone(folder):
         yield folder
 

@@ -26,7 +26,6 @@ STEPS = 5  # of an epoch
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data set, and torchrun's environment of the only rank."""
     folder = tmp_path_factory.mktemp("sources")
-    write_digits(folder / "digits", Recipe(train=10, valid=4))
     with alone(folder):
         yield folder
 

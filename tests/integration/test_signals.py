@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from examples.data.digits import Recipe, write_digits
-from integration.launcher_faults import Fault, Place, Struck, build_struck
+from integration.launcher_faults import STAND_STILL, Fault, Place, Struck, build_struck
 from rfdetr_contract.report import ExitCode, Outcome
 from trainer_marks import Mark, count_steps
 
-Strike = Callable[[Sequence[Fault], int], Struck]
+Strike = Callable[..., Struck]
 PLACES: tuple[Place, ...] = (
     "import",
     "start",
@@ -48,6 +48,14 @@ def list_victims(place: Place) -> tuple[Fault, ...]:
 
 CHAINS = [list_victims(place) for place in PLACES] if os.environ.get("RFDETR_TEST_LONG") else [COVERING]
 
+STILL = "it is in stand_still (launcher_faults.py:"
+HANGS: list[tuple[int, int, Place, str]] = [
+    (STAND_STILL, 0, "last batch", STILL),
+    (signal.SIGSTOP, 1, "step", "its process is stopped"),
+    (STAND_STILL, 1, "step", STILL),
+    (STAND_STILL, 1, "validation", STILL),
+]
+
 
 @pytest.fixture
 def strike(tmp_path: Path) -> Iterator[Strike]:
@@ -55,8 +63,8 @@ def strike(tmp_path: Path) -> Iterator[Strike]:
     write_digits(tmp_path / "digits", Recipe(train=16, valid=4))
     made: list[Struck] = []
 
-    def run(faults: Sequence[Fault], epochs: int) -> Struck:
-        made.append(build_struck(tmp_path, faults, epochs))
+    def run(faults: Sequence[Fault], epochs: int, **limits: float) -> Struck:
+        made.append(build_struck(tmp_path, faults, epochs, **limits))
         made[-1].run(seconds=60 + 15 * len(faults))
         return made[-1]
 
@@ -97,3 +105,18 @@ def test_a_kill_of_any_process_costs_one_round_and_the_steps_since_the_last_chec
     assert all(0 <= lost <= 3 for lost in find_lost_steps(struck.marks).values())
     report = struck.cluster.pods[-1].report()
     assert (Outcome.COMPLETED, len(faults) + 1) == (report.outcome, report.generation)
+
+
+@pytest.mark.parametrize(
+    ("number", "rank", "place", "words"), HANGS if os.environ.get("RFDETR_TEST_LONG") else HANGS[:2]
+)
+def test_a_rank_that_stands_still_is_told_from_those_that_wait_for_it(
+    strike: Strike, number: int, rank: int, place: Place, words: str
+) -> None:
+    """It is named, wherever the other one waits for it, and the next round goes on."""
+    struck = strike([Fault(place, "worker", (rank,), number)], 2, hang_floor_seconds=4, hang_ceiling_seconds=20)
+
+    first, report = struck.cluster.pods[0], struck.cluster.pods[0].report()
+    over = first.wait_for(r"round 1 is over: (.*)").group(1)
+    assert (f"rank {rank} hangs: ", True) == (over[: len("rank 0 hangs: ")], words in over), over
+    assert (Outcome.COMPLETED, 2) == (report.outcome, report.generation)

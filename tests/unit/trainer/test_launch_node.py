@@ -65,9 +65,17 @@ def test_the_first_death_is_told_and_the_others_are_killed_at_once() -> None:
 
 def test_those_who_were_killed_for_it_are_not_told_as_deaths() -> None:
     """The node is idle again when the last one is dead."""
-    other = Died(generation=1, rank=1, reason=FailureReason.CRASHED, message="killed")
+    lost = Died(generation=1, rank=1, reason=FailureReason.PEER_LOST, message="rank 0 is gone")
 
-    assert (Tell(Idle()),) == play(*BEGUN, WorkerEnded(0, -9, DEATH), WorkerEnded(1, -9, other))[1]
+    for death in (None, lost):
+        assert (Tell(Idle()),) == play(*BEGUN, WorkerEnded(0, -9, DEATH), WorkerEnded(1, -9, death))[1]
+
+
+def test_a_cause_that_is_heard_after_its_effect_is_told_as_well() -> None:
+    """Two ranks of a node die within a moment, and the one that lost its peer is found first."""
+    lost = Died(generation=1, rank=1, reason=FailureReason.PEER_LOST, message="rank 0 is gone")
+
+    assert (Tell(DEATH), Tell(Idle())) == play(*BEGUN, WorkerEnded(1, 1, lost), WorkerEnded(0, 1, DEATH))[1]
 
 
 def test_a_lost_leader_costs_the_workers_at_once() -> None:
@@ -139,7 +147,7 @@ def test_the_end_kills_what_still_runs_and_then_finishes() -> None:
     failed = RunReport(outcome=Outcome.FAILED)
     state, commands = play(*BEGUN, End(report=failed), ranks=(0,))
 
-    assert ((KILL,), (Finish(failed),)) == (commands, advance(state, WorkerEnded(0, -9, DEATH))[1])
+    assert ((KILL,), (Finish(failed),)) == (commands, advance(state, WorkerEnded(0, -9))[1])
 
 
 def test_a_dead_fork_server_is_told_as_a_death_and_the_node_is_idle_when_the_next_is_warm() -> None:

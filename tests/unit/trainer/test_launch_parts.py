@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ RUNNING = RunReport(outcome=Outcome.RUNNING)
 def make_end(code: int, word: WorkerMessage | None = None, oom_kills: int = 0) -> WorkerEnd:
     """A worker's end."""
     return WorkerEnd(1, 4, code, word, "first line\nlast line", oom_kills)
+
+
+def test_a_worker_that_its_launcher_killed_is_no_death_unless_it_said_why() -> None:
+    """It was about to end by itself, with the cause of it all in its last words."""
+    word = make_word(FailureReason.DATA_ERROR)
+
+    silent, told = (classify_end(replace(make_end(-9, each), killed=True)) for each in (None, word))
+
+    assert silent is None
+    assert Died(generation=4, rank=1, reason=FailureReason.DATA_ERROR, message="said", last_lines="its") == told
 
 
 def make_word(reason: FailureReason) -> WorkerMessage:

@@ -98,7 +98,7 @@ class Agent:
         """What ends a round, for the board: a death that nobody here was killed for, or what rank 0's launcher says."""
         match event:
             case node.WorkerEnded(death=death):
-                if death is not None and not self._state.killing:
+                if node.is_news(death, self._state):
                     self.board.note_death(death.reason)
                 self.board.note_end(event.rank)
             case node.ZygoteLost() if self._state.alive:  # nobody is left to reap its workers

@@ -70,8 +70,9 @@ class Board:
         self._ledger.enter("init", self.clock(), held=True)
 
     def note_death(self, reason: FailureReason) -> None:
-        """What ended this round; the first that is told holds. A hang began with the last word that was heard."""
-        self._cause = self._cause or reason
+        """What ended this round; the first cause that is told holds. A hang began with the last word that was heard."""
+        if self._cause in {None, FailureReason.PEER_LOST}:  # an effect, which may be heard before its cause
+            self._cause = reason
         if reason is FailureReason.HANG:
             self._ledger.hang(self.clock())
 

@@ -127,6 +127,7 @@ class Crew:
             last_word=self._board.last_words.get(ended.rank),
             last_lines=self._tails[ended.rank].text(),
             oom_kills=read_oom_kills() - self._oom_kills,
+            killed=ended.killed,
         )
         report = self._board.build_last_word(0, time.time()) if ended.rank == 0 and ended.code == 0 else None
         silent = ended.rank == 0 and ended.code == 0 and report is None

@@ -22,7 +22,10 @@ BY_CODE: dict[int, FailureReason] = {
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnd:
-    """How a worker ended. ``oom_kills`` counts kills for memory in this container during its life."""
+    """How a worker ended.
+
+    ``oom_kills`` counts kills for memory in this container during its life; ``killed``: by its own launcher.
+    """
 
     rank: int
     generation: int
@@ -30,13 +33,14 @@ class WorkerEnd:
     last_word: WorkerMessage | None
     last_lines: str
     oom_kills: int = 0
+    killed: bool = False
 
 
 def classify_end(end: WorkerEnd) -> Died | None:
-    """The death that this end is; None: the worker finished, or saved and left."""
-    if end.code in GOOD_ENDS:
-        return None
+    """The death that this end is; None: the worker finished, or saved and left, or died of our hand without a word."""
     word = end.last_word
+    if end.code in GOOD_ENDS or (end.killed and (word is None or word.reason is None)):
+        return None
     reason, message = _classify_code(end)
     if word is not None and word.reason is not None:
         reason, message = word.reason, word.message or message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 from rfdetr_contract.report import ExitCode, FailureReason, Outcome, RunReport
 from rfdetr_trainer.launch.wire import Died, Done, End, FromMember, Idle, Leaving, Preempted, Round, Stop, Unfit
@@ -148,6 +148,11 @@ def build_preempted(state: State) -> RunReport:
     return RunReport(outcome=Outcome.PREEMPTED, message=message)
 
 
+def is_news(death: Died | None, state: State) -> TypeGuard[Died]:
+    """Rank 0's launcher is to hear of it: the first death, and after it a cause, which may be heard after its effect."""
+    return death is not None and (not state.killing or death.reason is not FailureReason.PEER_LOST)
+
+
 def _kill(state: State) -> Next:
     if not state.alive or state.killing:
         return state, ()
@@ -176,8 +181,8 @@ def _end_worker(state: State, end: WorkerEnded) -> Next:
         report=end.report or state.report,
     )
     commands: tuple[Command, ...] = ()
-    if end.death is not None and not state.killing:
-        commands = (Tell(end.death), *((KILL,) if state.alive else ()))
+    if is_news(end.death, state):
+        commands = (Tell(end.death), *((KILL,) if state.alive and not state.killing else ()))
         state = replace(state, killing=True)
     if state.alive:
         return state, commands

@@ -192,12 +192,13 @@ class Started(Frozen):
 
 
 class Ended(Frozen):
-    """A worker is dead and reaped; ``code`` is negative for a signal."""
+    """A worker is dead and reaped; ``code`` is negative for a signal, ``killed`` says that the signal was ours."""
 
     kind: Literal["ended"] = "ended"
     rank: int
     pid: int
     code: int
+    killed: bool = False
 
 
 ToZygote = Fork | Signal

@@ -78,6 +78,7 @@ class Zygote:
         self._poll.register(control, select.POLLIN)
         self._ranks: dict[int, int] = {}  # rank by pid
         self._pidfds: dict[int, int] = {}  # pid by pidfd
+        self._killed: set[int] = set()  # pids that were alive when SIGKILL was sent
 
     def tell(self, message: FromZygote) -> None:
         """Send one message to the launcher."""
@@ -159,7 +160,9 @@ class Zygote:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        self.tell(Ended(rank=self._ranks.pop(pid), pid=pid, code=code))
+        killed = pid in self._killed and code == -signal.SIGKILL
+        self._killed.discard(pid)
+        self.tell(Ended(rank=self._ranks.pop(pid), pid=pid, code=code, killed=killed))
 
     def _reap_orphans(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -170,6 +173,8 @@ class Zygote:
 
     def _signal(self, number: int) -> None:
         for pid in self._ranks:
+            if number == signal.SIGKILL and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                self._killed.add(pid)
             os.kill(pid, number)  # not reaped yet, so the number is still the worker's
             if number == signal.SIGKILL:
                 with contextlib.suppress(ProcessLookupError):  # it may not have its own group yet
