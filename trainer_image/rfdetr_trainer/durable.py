@@ -11,6 +11,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -86,7 +87,7 @@ class Written:
 
 
 class Sink:
-    """A file object that hashes what passes through it.
+    """A file object that hashes what passes through it: a large piece beside its write, by a second thread.
 
     A fault is kept until ``finish``: the writers of torch are C++, through which no exception of ours should fly.
     """
@@ -95,6 +96,7 @@ class Sink:
         self._volume = volume
         self._descriptor = descriptor
         self._digest = hashlib.sha256()
+        self._hasher: ThreadPoolExecutor | None = None
         self._gathered = bytearray()
         self._size = 0
         self._fault: BaseException | None = None
@@ -127,11 +129,25 @@ class Sink:
             raise self._fault
         return Written(self._digest.hexdigest(), self._size)
 
+    def close(self) -> None:
+        """No more is hashed."""
+        if self._hasher is not None:
+            self._hasher.shutdown()
+
     def _pass(self, data: memoryview) -> None:
         if self._fault is not None:
             return
-        self._digest.update(data)
         self._size += len(data)
+        if len(data) < PIECE:
+            self._digest.update(data)
+            self._write(data)
+            return
+        self._hasher = self._hasher or ThreadPoolExecutor(1, "checkpoint-hash")
+        hashed = self._hasher.submit(self._digest.update, data)
+        self._write(data)
+        hashed.result()  # the piece is the caller's again
+
+    def _write(self, data: memoryview) -> None:
         try:
             while data:
                 data = data[self._volume.write(self._descriptor, data) :]
@@ -165,12 +181,13 @@ def write_file(volume: Volume, target: Path, produce: Produce) -> Written:
 def write_unnamed(volume: Volume, path: Path, produce: Produce) -> Written:
     """Write and fsync a file that nobody knows yet."""
     descriptor = volume.open(path)
+    sink = Sink(volume, descriptor)
     try:
-        sink = Sink(volume, descriptor)
         produce(sink)
         written = sink.finish()
         volume.fsync(descriptor)
     finally:
+        sink.close()
         volume.close(descriptor)
     return written
 
