@@ -114,7 +114,8 @@ class FakeApi:
         if request.match_info.get("resource") in self.forbidden:
             return web.json_response({"message": "forbidden"}, status=403)
         if self.answer is not None:
-            return web.json_response({"message": "told to fail"}, status=self.answer.status)
+            asked = {name: value for name, value in self.answer.headers.items() if name == "Retry-After"}
+            return web.json_response({"message": "told to fail"}, status=self.answer.status, headers=asked)
         response: web.StreamResponse = await handler(request)
         self.seen[place] = replace(self.seen[place], status=response.status)
         return response

@@ -155,48 +155,34 @@ def test_an_alert_reads_as_a_sentence_with_the_jobs_name(promtool: str, tmp_path
     assert "" == run_promtool(promtool, "test", "rules", "test.yaml", files=files, folder=tmp_path)
 
 
+def build_series(name: str, labels: str, each_minute: int) -> Json:
+    """A counter that grows for half an hour."""
+    return {"series": f"{name}{{{labels}}}", "values": f"0+{each_minute}x30"}
+
+
+def build_expectation(name: str, labels: str, value: float) -> Json:
+    """What a recorded series is after twenty minutes."""
+    return {"expr": name, "eval_time": "20m", "exp_samples": [{"labels": f"{name}{{{labels}}}", "value": value}]}
+
+
 def test_recorded_series_are_what_they_are_called(promtool: str, tmp_path: Path) -> None:
     """Two pods of one job count the same samples: the rate is one pod's, not the sum."""
     job = 'namespace="team",job_name="shelves"'
+    samples, spent = "rfdetr_train_samples_total", "rfdetr_goodput_seconds_total"
+    told = [
+        build_series(samples, f'{job},node_rank="0"', 600),
+        build_series(samples, f'{job},node_rank="1"', 600),
+        build_series(spent, f'{job},node_rank="0",category="train"', 45),
+        build_series(spent, f'{job},node_rank="0",category="idle"', 15),
+    ]
+    recorded = [
+        build_expectation("namespace_job_name:rfdetr_train_samples:rate5m", job, 10),
+        build_expectation("namespace_job_name:rfdetr_goodput_useful:ratio_rate15m", job, 0.75),
+    ]
     test: Json = {
         "rule_files": ["rules.yaml"],
         "evaluation_interval": "1m",
-        "tests": [
-            {
-                "interval": "1m",
-                "input_series": [
-                    {"series": f'rfdetr_train_samples_total{{{job},node_rank="0"}}', "values": "0+600x30"},
-                    {"series": f'rfdetr_train_samples_total{{{job},node_rank="1"}}', "values": "0+600x30"},
-                    {
-                        "series": f'rfdetr_goodput_seconds_total{{{job},node_rank="0",category="train"}}',
-                        "values": "0+45x30",
-                    },
-                    {
-                        "series": f'rfdetr_goodput_seconds_total{{{job},node_rank="0",category="idle"}}',
-                        "values": "0+15x30",
-                    },
-                ],
-                "promql_expr_test": [
-                    {
-                        "expr": "namespace_job_name:rfdetr_train_samples:rate5m",
-                        "eval_time": "20m",
-                        "exp_samples": [
-                            {"labels": f"namespace_job_name:rfdetr_train_samples:rate5m{{{job}}}", "value": 10}
-                        ],
-                    },
-                    {
-                        "expr": "namespace_job_name:rfdetr_goodput_useful:ratio_rate15m",
-                        "eval_time": "20m",
-                        "exp_samples": [
-                            {
-                                "labels": f"namespace_job_name:rfdetr_goodput_useful:ratio_rate15m{{{job}}}",
-                                "value": 0.75,
-                            }
-                        ],
-                    },
-                ],
-            }
-        ],
+        "tests": [{"interval": "1m", "input_series": told, "promql_expr_test": recorded}],
     }
     files = {"rules.yaml": {"groups": read_groups()}, "test.yaml": test}
 

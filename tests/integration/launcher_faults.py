@@ -19,8 +19,9 @@ import pytorch_lightning as pl
 
 from integration.launcher_pods import PATHS, Cluster, build_run
 from rfdetr_contract.batch import BatchPlan
-from rfdetr_contract.run import CheckpointRun, DatasetRun, ModelRun, RunConfig
+from rfdetr_contract.run import CheckpointRun, DatasetRun, RunConfig
 from rfdetr_trainer.launch.settings import ENV_PREFLIGHT_MODULE, ENV_PRELOAD, ENV_WORKER_MODULE, PREFLIGHT, PRELOAD
+from runs import SMALL, make_model
 from trainer_callback import Marks
 from trainer_marks import ENV_MARKS, Mark, read_marks, write_plugin
 
@@ -30,16 +31,6 @@ MOMENT = 0.4  # seconds in which a signal to the launcher comes back down to its
 # "import" is a launcher's life before its first worker: the run itself strikes there. "start" is a worker's life before
 # its first step.
 Place = Literal["import", "start", "first step", "step", "accumulation", "last batch", "validation", "save"]
-SMALL = {
-    "patch_size": 16,
-    "num_windows": 1,
-    "dec_layers": 1,
-    "num_queries": 10,
-    "num_select": 10,
-    "group_detr": 1,
-    "hidden_dim": 64,
-    "out_feature_indexes": [1, 2],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +136,7 @@ def build_real_run(epochs: int, **limits: float) -> RunConfig:
     return run.model_copy(
         update={
             "batch": BatchPlan(per_device=1, accumulation=2, ranks=2),
-            "model": ModelRun(variant="nano", task="detection", resolution=64, overrides=SMALL),
+            "model": make_model(overrides={**SMALL, "patch_size": 16}),
             "dataset": DatasetRun(path="digits"),
             "training": training,
             "checkpoints": CheckpointRun(every_steps=2),

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO
 
 from rfdetr_contract import names
-from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.report import RunReport
-from rfdetr_contract.run import DatasetRun, JobRef, LimitsRun, ModelRun, ResumeRun, RunConfig, Topology, TrainingRun
+from rfdetr_contract.run import JobRef, LimitsRun, ResumeRun, RunConfig
 from rfdetr_trainer.manifest import RunFolder
+from runs import make_run_config
 
 ROOT = Path(__file__).parents[2]
 PATHS = (ROOT / "operator", ROOT / "trainer_image", ROOT / "tests")
@@ -29,28 +29,9 @@ PATHS = (ROOT / "operator", ROOT / "trainer_image", ROOT / "tests")
 
 def build_run(nodes: int = 2, nproc: int = 1, source: str = "auto", uid: str = "u1", **limits: float) -> RunConfig:
     """A run that says little: the toy reads hardly any of it."""
-    return RunConfig(
-        job=JobRef(namespace="ns", name="toy", uid=uid),
-        attempt=1,
-        output=names.output_path("ns", "toy", uid),
-        topology=Topology(nodes=nodes, processes_per_node=nproc, accelerator="cpu"),
-        batch=BatchPlan(per_device=1, accumulation=1, ranks=nodes * nproc),
-        model=ModelRun(variant="nano", task="detection", resolution=64),
-        dataset=DatasetRun(path="toy"),
-        training=TrainingRun(
-            epochs=1,
-            learning_rate=1e-4,
-            encoder_learning_rate=1e-4,
-            lr_scheduler="step",
-            lr_drop=1,
-            warmup_epochs=0,
-            weight_decay=0,
-            seed=0,
-            precision="fp32",
-            num_workers=0,
-        ),
-        resume=ResumeRun(source=source),
-        limits=LimitsRun.model_validate(limits),
+    job = JobRef(namespace="ns", name="toy", uid=uid)
+    return make_run_config(
+        nodes, nproc, job=job, resume=ResumeRun(source=source), limits=LimitsRun.model_validate(limits)
     )
 
 

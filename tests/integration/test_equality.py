@@ -11,10 +11,10 @@ import pytest
 
 from examples.data.digits import Recipe, write_digits
 from integration.one_rank import Job, alone, build_job, list_differences
-from integration.test_training import SMALL
 from rfdetr_contract.report import Outcome
 from rfdetr_contract.run import DatasetRun, ModelRun
 from rfdetr_trainer.outcome import End, Preempted
+from runs import SMALL
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and Lightning's own, of a training inside this process
 LONG = bool(os.environ.get("RFDETR_TEST_LONG"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,25 @@ def test_an_outage_of_the_api_is_survived(tmp_path: Path, status: int) -> None:
         await asyncio.sleep(1)
         stage.api.answer = None
         await stage.until(lambda: "shelves-1" in stage.api.named("pods"))
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("answer", [web.HTTPServiceUnavailable, web.HTTPTooManyRequests])
+def test_an_overloaded_api_is_left_alone_as_long_as_it_asks(
+    tmp_path: Path, answer: type[web.HTTPServiceUnavailable | web.HTTPTooManyRequests]
+) -> None:
+    """Retry-After: 3 after the first refusal is three seconds without a call for the job."""
+
+    async def scene(stage: Stage) -> None:
+        await run_job(stage)
+        stage.api.answer = answer(headers={"Retry-After": "3"})
+        before, began = len(stage.api.seen), time.monotonic()
+        stage.api.remove("pods", NAMESPACE, "shelves-1")
+        await stage.until(lambda: any(f"{names.PLURAL}/" in seen.path for seen in stage.api.seen[before:]))
+        stage.api.answer = None
+        await stage.until(lambda: "shelves-1" in stage.api.named("pods"))
+        assert time.monotonic() - began >= 3
 
     play(tmp_path, scene)
 

@@ -12,11 +12,11 @@ from rfdetr import RFDETRNano
 
 from examples.data.digits import Recipe, write_digits
 from integration.one_rank import Job, alone, build_job
-from integration.test_training import SMALL
 from rfdetr_contract.report import Outcome
 from rfdetr_contract.run import EarlyStoppingRun, ResumeRun
 from rfdetr_trainer.errors import ConfigError
 from rfdetr_trainer.outcome import End
+from runs import SMALL
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and Lightning's own, of a training inside this process
 STEPS = 5  # of an epoch

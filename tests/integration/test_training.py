@@ -21,60 +21,27 @@ from examples.data.digits import Recipe, write_digits
 from rfdetr_contract import names
 from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.report import ExitCode, Outcome, RunReport
-from rfdetr_contract.run import (
-    CheckpointRun,
-    DatasetRun,
-    EarlyStoppingRun,
-    JobRef,
-    ModelRun,
-    RunConfig,
-    Topology,
-    TrainingRun,
-)
+from rfdetr_contract.run import DatasetRun, EarlyStoppingRun, JobRef, ModelRun, RunConfig
 from rfdetr_trainer.loading import load_verified
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.messages import WorkerMessage
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.retention import read_manifests
+from runs import SMALL, make_model, make_run_config, make_training
 
 REPOSITORY = Path(__file__).parents[2]
-SMALL = {
-    "num_windows": 1,
-    "dec_layers": 1,
-    "num_queries": 10,
-    "num_select": 10,
-    "group_detr": 1,
-    "hidden_dim": 64,
-    "out_feature_indexes": [1, 2],
-}
 
 
 def make_run(
     *, ranks: int = 2, epochs: int = 2, model: ModelRun | None = None, stopping: EarlyStoppingRun | None = None
 ) -> RunConfig:
     """A smoke run: it proves plumbing, not learning. Augmentation is RF-DETR's own default."""
-    return RunConfig(
+    return make_run_config(
+        ranks,
         job=JobRef(namespace="n", name="j", uid="u"),
-        attempt=1,
-        output="n/j/u",
-        topology=Topology(nodes=ranks, processes_per_node=1, accelerator="cpu"),
         batch=BatchPlan(per_device=2, accumulation=1, ranks=ranks),
-        model=model or ModelRun(variant="nano", task="detection", resolution=64, overrides={**SMALL, "patch_size": 16}),
-        dataset=DatasetRun(path="digits"),
-        training=TrainingRun(
-            epochs=epochs,
-            learning_rate=1e-4,
-            encoder_learning_rate=1e-4,
-            lr_scheduler="step",
-            lr_drop=100,
-            warmup_epochs=0,
-            weight_decay=1e-4,
-            seed=7,
-            precision="auto",
-            num_workers=0,
-            early_stopping=stopping or EarlyStoppingRun(),
-        ),
-        checkpoints=CheckpointRun(every_steps=None),
+        model=model or make_model(overrides={**SMALL, "patch_size": 16}),
+        training=make_training(epochs=epochs, weight_decay=1e-4, seed=7, early_stopping=stopping or EarlyStoppingRun()),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tools.dashboards.board import Board, Row
-from tools.dashboards.looks import PATIENCE, PODS, color_phases, name_phases
+from tools.dashboards.looks import PATIENCE, PODS, color_phases
 from tools.dashboards.panels import Curves, Query, Stat, Steps, Table, paint
+from tools.dashboards.queries import EACH, JOBS
+from tools.dashboards.shared import REPLACED, jobs_by_state, number
 
-JOBS = 'namespace=~"$namespace", job_name=~"$job_name"'
-EACH = "namespace, job_name"
 ACTIVE = f'and on ({EACH}) max by ({EACH}) (rfdetr_job_status_phase{{{JOBS}, phase=~"Pending|Starting|Running|Restarting|Resizing"}}) == 1'
 USEFUL = 'category=~"train|eval"'
 NAME = "{{namespace}}/{{job_name}}"
@@ -33,7 +33,7 @@ def count_jobs(title: str, description: str, phases: str, color: str) -> Stat:
     """How many jobs are in these phases."""
     jobs = f'sum (rfdetr_job_status_phase{{{JOBS}, phase=~"{phases}"}}) or vector(0)'
     steps: Steps = ((None, "text"), (1, color))
-    return Stat(title=title, description=description, queries=(Query(jobs, "jobs", now=True),), width=4, steps=steps)
+    return number(title, description, jobs, "jobs", steps=steps)
 
 
 def fill(color: str) -> dict[str, object]:
@@ -58,27 +58,23 @@ SUMMARY = Row(
             "orange",
         ),
         count_jobs("Failed", "Jobs that ended as Failed and still exist.", "Failed", "red"),
-        Stat(
-            title="Ranks training",
-            description="Processes that train together, over all jobs.",
-            queries=(Query(f"sum ({each('rfdetr_world_size')}) or vector(0)", "ranks", now=True),),
-            width=4,
-            color="text",
+        number(
+            "Ranks training",
+            "Processes that train together, over all jobs.",
+            f"sum ({each('rfdetr_world_size')}) or vector(0)",
+            "ranks",
         ),
-        Stat(
-            title="GPUs held",
-            description="CUDA devices that training processes hold now. CPU jobs hold none.",
-            queries=(
-                Query(f"count (rfdetr_train_gpu_memory_allocated_bytes{{{JOBS}}}) or vector(0)", "GPUs", now=True),
-            ),
-            width=4,
-            color="text",
+        number(
+            "GPUs held",
+            "CUDA devices that training processes hold now. CPU jobs hold none.",
+            f"count (rfdetr_train_gpu_memory_allocated_bytes{{{JOBS}}}) or vector(0)",
+            "GPUs",
         ),
-        Stat(
-            title="Useful time",
-            description="Share of all pod time within the time range that was training or validation. The rest: starts, rendezvous, waiting, work redone.",
-            queries=(Query(f"sum ({seconds(USEFUL)}) / sum ({seconds()})", "useful", now=True),),
-            width=4,
+        number(
+            "Useful time",
+            "Share of all pod time within the time range that was training or validation. The rest: starts, rendezvous, waiting, work redone.",
+            f"sum ({seconds(USEFUL)}) / sum ({seconds()})",
+            "useful",
             unit="percentunit",
             steps=((None, "red"), (0.5, "yellow"), (0.8, "green")),
         ),
@@ -198,15 +194,7 @@ COMPARED = Row(
 HEALTH = Row(
     8,
     (
-        Curves(
-            title="Jobs by state",
-            description="Every job that exists, by its phase.",
-            queries=(Query(f"sum by (phase) (rfdetr_job_status_phase{{{JOBS}}}) > 0", "{{phase}}"),),
-            width=8,
-            style="area",
-            limits=(0, None),
-            series=name_phases(),
-        ),
+        jobs_by_state(f"sum by (phase) (rfdetr_job_status_phase{{{JOBS}}}) > 0"),
         Curves(
             title="Pods missing by job",
             description="Pods that a job wants and that are not ready. All ranks train or none, so one missing pod holds up the rest.",
@@ -219,16 +207,7 @@ HEALTH = Row(
             legend=(),
             soft_max=1,
         ),
-        Curves(
-            title="Pods replaced, by reason",
-            description="In all, over the jobs that exist. WorkerFailed spends the job's budget; Preempted and NodeLost do not.",
-            queries=(Query(f"sum by (reason) (rfdetr_job_restarts_total{{{JOBS}, {PODS}}})", "{{reason}}"),),
-            width=8,
-            style="stairs",
-            limits=(0, None),
-            empty="none so far",
-            soft_max=1,
-        ),
+        REPLACED,
     ),
     "Health",
 )

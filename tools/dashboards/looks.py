@@ -30,6 +30,7 @@ CATEGORIES = {
 }
 PODS = 'reason!="ProcessRestart"'  # restarts inside pods have a series of their own, and accompany each lost peer
 PATIENCE: Steps = ((None, "green"), (0.5, "yellow"), (0.8, "orange"))
+QUANTILES = {"p50": paint("blue", **{"custom.lineWidth": 3}), "p90": paint(GREY), "p99": paint("orange")}
 RESTARTS: Steps = ((None, "text"), (1, "yellow"), (5, "red"))
 
 

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tools.dashboards.board import Board, Row
-from tools.dashboards.looks import GREY, PODS, name_phases
+from tools.dashboards.looks import QUANTILES
 from tools.dashboards.panels import Curves, Query, Stat, paint
+from tools.dashboards.queries import ALL_TIME, EACH, JOBS, LATELY, quantile, quantiles
+from tools.dashboards.shared import REPLACED, jobs_by_state, number, occurrences
 
-JOBS = 'namespace=~"$namespace", job_name=~"$job_name"'
+API_CALLS = "rfdetr_operator_api_calls_total"
+ERRORS = 'result!~"ok|Conflict"'
 
 
-def quantiles(metric: str) -> tuple[Query, ...]:
-    """Three quantiles of a histogram."""
-    buckets = f"sum by (le) (rate({metric}_bucket[$__rate_interval]))"
-    return tuple(
-        Query(f"histogram_quantile({share}, {buckets})", f"p{float(share) * 100:.0f}")
-        for share in ("0.5", "0.9", "0.99")
+def per_second(title: str, description: str, metric: str, by: str, colors: Mapping[str, str] | None = None) -> Curves:
+    """How often something is done, stacked by a label."""
+    return Curves(
+        title=title,
+        description=description,
+        queries=(Query(f"sum by ({by}) (rate({metric}[{LATELY}]))", f"{{{{{by}}}}}"),),
+        width=8,
+        unit="ops",
+        decimals=2,
+        style="area",
+        legend=(),
+        limits=(0, None),
+        series={name: paint(color) for name, color in (colors or {}).items()},
     )
 
-
-QUANTILES = {"p50": paint("blue", **{"custom.lineWidth": 3}), "p90": paint(GREY), "p99": paint("orange")}
-ERRORS = 'result!~"ok|Conflict"'
 
 SUMMARY = Row(
     4,
     (
-        Stat(
-            title="In charge",
-            description="Operators that hold the lease. One is right; with none, nothing is replaced and nothing starts.",
-            queries=(Query("sum (rfdetr_operator_leader) or vector(0)", "leader", now=True),),
-            width=4,
+        number(
+            "In charge",
+            "Operators that hold the lease. One is right; with none, nothing is replaced and nothing starts.",
+            "sum (rfdetr_operator_leader) or vector(0)",
+            "leader",
             steps=((None, "red"), (1, "green"), (2, "red")),
         ),
         Stat(
@@ -39,49 +48,31 @@ SUMMARY = Row(
             text="name",
             color="text",
         ),
-        Stat(
-            title="Jobs",
-            description="Jobs that exist, finished ones included.",
-            queries=(Query("sum (rfdetr_jobs) or vector(0)", "jobs", now=True),),
-            width=4,
-            color="text",
-        ),
-        Stat(
-            title="Oldest key waiting",
-            description="How long the oldest job has waited for its reconcile. Below a second is usual.",
-            queries=(Query("max (rfdetr_operator_queue_oldest_seconds)", "age", now=True),),
-            width=4,
+        number("Jobs", "Jobs that exist, finished ones included.", "sum (rfdetr_jobs) or vector(0)", "jobs"),
+        number(
+            "Oldest key waiting",
+            "How long the oldest job has waited for its reconcile. Below a second is usual.",
+            "max (rfdetr_operator_queue_oldest_seconds)",
+            "age",
             unit="s",
             decimals=1,
             steps=((None, "green"), (10, "yellow"), (60, "red")),
         ),
-        Stat(
-            title="Reconcile, p99",
-            description="99 of 100 reconciles of the last time range were faster.",
-            queries=(
-                Query(
-                    "histogram_quantile(0.99, sum by (le) (rate(rfdetr_reconcile_duration_seconds_bucket[$__range])))",
-                    "p99",
-                    now=True,
-                ),
-            ),
-            width=4,
+        number(
+            "Reconcile, p99",
+            "99 of 100 reconciles of the last time range were faster.",
+            quantile("0.99", "rfdetr_reconcile_duration_seconds", over=ALL_TIME),
+            "p99",
             unit="s",
             decimals=1,
             steps=((None, "green"), (1, "yellow"), (5, "red")),
         ),
-        Stat(
-            title="Reconciles in error",
-            description="Share of the reconciles within the time range that ended in an error and are tried again.",
-            queries=(
-                Query(
-                    f"(sum (increase(rfdetr_reconciles_total{{{ERRORS}}}[$__range])) or vector(0)) "
-                    "/ sum (increase(rfdetr_reconciles_total[$__range]))",
-                    "errors",
-                    now=True,
-                ),
-            ),
-            width=4,
+        number(
+            "Reconciles in error",
+            "Share of the reconciles within the time range that ended in an error and are tried again.",
+            f"(sum (increase(rfdetr_reconciles_total{{{ERRORS}}}[$__range])) or vector(0)) "
+            "/ sum (increase(rfdetr_reconciles_total[$__range]))",
+            "errors",
             unit="percentunit",
             decimals=1,
             steps=((None, "green"), (0.01, "yellow"), (0.1, "red")),
@@ -92,22 +83,12 @@ SUMMARY = Row(
 WORK = Row(
     8,
     (
-        Curves(
-            title="Reconciles by result",
-            description="Reconciles a second. A Conflict is usual and tried again at once; other names than ok are errors.",
-            queries=(Query("sum by (result) (rate(rfdetr_reconciles_total[$__rate_interval]))", "{{result}}"),),
-            width=8,
-            unit="ops",
-            decimals=2,
-            style="area",
-            legend=(),
-            limits=(0, None),
-            series={
-                "ok": paint("green"),
-                "Conflict": paint("yellow"),
-                "Unavailable": paint("red"),
-                "Refused": paint("orange"),
-            },
+        per_second(
+            "Reconciles by result",
+            "Reconciles a second. A Conflict is usual and tried again at once; other names than ok are errors.",
+            "rfdetr_reconciles_total",
+            "result",
+            {"ok": "green", "Conflict": "yellow", "Unavailable": "red", "Refused": "orange"},
         ),
         Curves(
             title="Reconcile duration",
@@ -139,30 +120,8 @@ WORK = Row(
 CALLS = Row(
     8,
     (
-        Curves(
-            title="API calls by verb",
-            description="Calls of the API server a second.",
-            queries=(Query("sum by (verb) (rate(rfdetr_operator_api_calls_total[$__rate_interval]))", "{{verb}}"),),
-            width=8,
-            unit="ops",
-            decimals=2,
-            style="area",
-            legend=(),
-            limits=(0, None),
-        ),
-        Curves(
-            title="API calls by resource",
-            description="The same by what was asked for.",
-            queries=(
-                Query("sum by (resource) (rate(rfdetr_operator_api_calls_total[$__rate_interval]))", "{{resource}}"),
-            ),
-            width=8,
-            unit="ops",
-            decimals=2,
-            style="area",
-            legend=(),
-            limits=(0, None),
-        ),
+        per_second("API calls by verb", "Calls of the API server a second.", API_CALLS, "verb"),
+        per_second("API calls by resource", "The same by what was asked for.", API_CALLS, "resource"),
         Curves(
             title="API answers that were refusals",
             description="Answers by code from 400 on. 404 and 409 are usual now and then; 403 means a missing right, 5xx a sick API server.",
@@ -185,25 +144,11 @@ CALLS = Row(
 JOBS_ROW = Row(
     8,
     (
-        Curves(
-            title="Jobs by state",
-            description="Every job that exists, by its phase.",
-            queries=(Query('sum by (phase) (rfdetr_jobs{namespace=~"$namespace"})', "{{phase}}"),),
-            width=8,
-            style="area",
-            limits=(0, None),
-            series=name_phases(),
-        ),
+        jobs_by_state('sum by (phase) (rfdetr_jobs{namespace=~"$namespace"})'),
         Curves(
             title="Recovery: from a lost pod to Running",
             description="How long a job was away after a pod was lost, by quantile, over the time range.",
-            queries=tuple(
-                Query(
-                    f"histogram_quantile({share}, sum by (le) (rate(rfdetr_job_recovery_duration_seconds_bucket[$__range])))",
-                    f"p{float(share) * 100:.0f}",
-                )
-                for share in ("0.5", "0.9", "0.99")
-            ),
+            queries=quantiles("rfdetr_job_recovery_duration_seconds", over=ALL_TIME),
             width=8,
             unit="s",
             decimals=1,
@@ -216,7 +161,7 @@ JOBS_ROW = Row(
             description="Queue: until its pods have a node. Pull: until their images are there. The slowest pod of each job.",
             queries=(
                 Query(
-                    f"max by (namespace, job_name, stage) (rfdetr_job_startup_seconds{{{JOBS}}})",
+                    f"max by ({EACH}, stage) (rfdetr_job_startup_seconds{{{JOBS}}})",
                     "{{job_name}}: {{stage}}",
                 ),
             ),
@@ -234,33 +179,19 @@ JOBS_ROW = Row(
 CHANGES = Row(
     7,
     (
-        Curves(
-            title="Pods replaced, by reason",
-            description="In all, over the jobs that exist. WorkerFailed spends the job's budget; Preempted and NodeLost do not.",
-            queries=(Query(f"sum by (reason) (rfdetr_job_restarts_total{{{JOBS}, {PODS}}})", "{{reason}}"),),
-            width=8,
-            style="stairs",
-            limits=(0, None),
-            empty="none so far",
-            soft_max=1,
-        ),
-        Curves(
-            title="Resizes by job",
-            description="Changes of the number of nodes while a job lives.",
-            queries=(Query(f"max by (namespace, job_name) (rfdetr_job_resizes_total{{{JOBS}}})", "{{job_name}}"),),
-            width=8,
-            style="stairs",
-            limits=(0, None),
-            empty="none so far",
-            soft_max=1,
+        REPLACED,
+        occurrences(
+            "Resizes by job",
+            "Changes of the number of nodes while a job lives.",
+            Query(f"max by ({EACH}) (rfdetr_job_resizes_total{{{JOBS}}})", "{{job_name}}"),
         ),
         Curves(
             title="Age of the newest report, by job",
             description="Time since a running job's progress was last seen to move. It rises while a validation goes on.",
             queries=(
                 Query(
-                    f"time() - max by (namespace, job_name) (rfdetr_job_last_progress_timestamp_seconds{{{JOBS}}})\n"
-                    f'and on (namespace, job_name) max by (namespace, job_name) (rfdetr_job_status_phase{{{JOBS}, phase="Running"}}) == 1',
+                    f"time() - max by ({EACH}) (rfdetr_job_last_progress_timestamp_seconds{{{JOBS}}})\n"
+                    f'and on ({EACH}) max by ({EACH}) (rfdetr_job_status_phase{{{JOBS}, phase="Running"}}) == 1',
                     "{{job_name}}",
                 ),
             ),

@@ -6,6 +6,7 @@ from tools.dashboards.board import Row
 from tools.dashboards.looks import GREY, PATIENCE, PODS, RESTARTS, name_phases
 from tools.dashboards.panels import Curves, Query, Stat, paint
 from tools.dashboards.run_queries import DASHED, JOB, highest, map_of, of
+from tools.dashboards.shared import number
 
 SUMMARY = Row(
     4,
@@ -22,13 +23,7 @@ SUMMARY = Row(
         Stat(
             title="Epochs done",
             description="Finished epochs of the planned number. Early stopping may end the run sooner.",
-            queries=(
-                Query(
-                    of(highest("rfdetr_train_epoch"), highest("rfdetr_train_epochs_planned")),
-                    "{{part}} / {{whole}}",
-                    now=True,
-                ),
-            ),
+            queries=(of(highest("rfdetr_train_epoch"), highest("rfdetr_train_epochs_planned")),),
             width=3,
             text="name",
             color="text",
@@ -64,11 +59,7 @@ SUMMARY = Row(
                 "Validated epochs without an improvement, of the number that ends the run. Yellow from half of it, orange from 80 %."
             ),
             queries=(
-                Query(
-                    of(highest("rfdetr_early_stopping_wait_epochs"), highest("rfdetr_early_stopping_patience_epochs")),
-                    "{{part}} / {{whole}}",
-                    now=True,
-                ),
+                of(highest("rfdetr_early_stopping_wait_epochs"), highest("rfdetr_early_stopping_patience_epochs")),
             ),
             width=3,
             unit="percentunit",
@@ -76,20 +67,20 @@ SUMMARY = Row(
             steps=PATIENCE,
             empty="off",
         ),
-        Stat(
-            title="Time left",
-            description="To the last planned epoch at the pace so far, validation included.",
-            queries=(Query(highest("rfdetr_train_eta_seconds"), "left", now=True),),
+        number(
+            "Time left",
+            "To the last planned epoch at the pace so far, validation included.",
+            highest("rfdetr_train_eta_seconds"),
+            "left",
             width=3,
             unit="s",
             decimals=1,
-            color="text",
         ),
-        Stat(
-            title="Restarts",
-            description="Pods replaced since the job was created, for any reason. The dashed lines in the graphs are rendezvous rounds.",
-            queries=(Query(f"sum (rfdetr_job_restarts_total{{{JOB}, {PODS}}}) or vector(0)", "restarts", now=True),),
-            width=4,
+        number(
+            "Restarts",
+            "Pods replaced since the job was created, for any reason. The dashed lines in the graphs are rendezvous rounds.",
+            f"sum (rfdetr_job_restarts_total{{{JOB}, {PODS}}}) or vector(0)",
+            "restarts",
             steps=RESTARTS,
         ),
     ),

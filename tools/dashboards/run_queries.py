@@ -18,12 +18,13 @@ def rate(metric: str, by: str = "") -> str:
     return f"max{f' by ({by})' if by else ''} (rate({metric}{{{JOB}}}[$__rate_interval]))"
 
 
-def of(part: str, whole: str) -> str:
-    """Two numbers as the labels ``part`` and ``whole`` of a series whose value is their ratio."""
-    return (
+def of(part: str, whole: str) -> Query:
+    """Two numbers now, written as "part / whole"; the value is their ratio."""
+    expr = (
         f'count_values("part", {part}) * on () group_left (whole) count_values("whole", {whole})\n'
         f"* on () group_left () ({part} / {whole})"
     )
+    return Query(expr, "{{part}} / {{whole}}", now=True)
 
 
 def map_of(weights: str, iou: str = "50_95") -> str:
@@ -34,12 +35,6 @@ def map_of(weights: str, iou: str = "50_95") -> str:
 def grown(metric: str, by: str = "") -> str:
     """What a counter has counted in all its pods within the time range, their first value included."""
     return f"sum{f' by ({by})' if by else ''} (max_over_time({metric}{{{JOB}}}[$__range]))"
-
-
-def quantile(share: str) -> Query:
-    """A quantile of the step time."""
-    buckets = f"sum by (le) (rate(rfdetr_train_step_duration_seconds_bucket{{{JOB}}}[$__rate_interval]))"
-    return Query(f"histogram_quantile({share}, {buckets})", f"p{float(share) * 100:.0f}")
 
 
 def newer(metric: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tools.dashboards.board import Board, Mark, Row
-from tools.dashboards.looks import CATEGORIES, GREY, PODS, name_categories
-from tools.dashboards.panels import Curves, Query, Shares, Stat, paint
+from tools.dashboards.looks import CATEGORIES, PODS, QUANTILES, name_categories
+from tools.dashboards.panels import Curves, Query, Shares, paint
+from tools.dashboards.queries import quantiles
 from tools.dashboards.run_quality import OPTIMISATION, QUALITY, SCORES, SUMMARY
-from tools.dashboards.run_queries import DASHED, JOB, grown, highest, newer, quantile, rate, share_of
+from tools.dashboards.run_queries import DASHED, JOB, grown, highest, newer, rate, share_of
+from tools.dashboards.shared import number
 
 TIME = Row(
     9,
@@ -45,12 +47,12 @@ SPEED = Row(
         Curves(
             title="Step time",
             description="Quantiles of an optimizer step over all ranks. p99 far above p50: something stalls now and then.",
-            queries=(quantile("0.5"), quantile("0.9"), quantile("0.99")),
+            queries=quantiles("rfdetr_train_step_duration_seconds", JOB),
             width=8,
             unit="s",
             decimals=1,
             limits=(0, None),
-            series={"p50": paint("blue", **{"custom.lineWidth": 3}), "p90": paint(GREY), "p99": paint("orange")},
+            series=QUANTILES,
         ),
         Curves(
             title="Images per second",
@@ -113,20 +115,19 @@ SAFETY = Row(
             limits=(0, None),
             series={"Age": paint("orange"), "Duration": paint("purple")},
         ),
-        Stat(
-            title="Checkpoint size",
-            description="Of the newest durable checkpoint.",
-            queries=(Query(highest("rfdetr_checkpoint_size_bytes"), "size", now=True),),
-            width=4,
+        number(
+            "Checkpoint size",
+            "Of the newest durable checkpoint.",
+            highest("rfdetr_checkpoint_size_bytes"),
+            "size",
             unit="bytes",
             decimals=1,
-            color="text",
         ),
-        Stat(
-            title="Steps redone",
-            description="Optimizer steps done again after restarts, over the whole run.",
-            queries=(Query(highest("rfdetr_steps_redone_total"), "steps", now=True),),
-            width=4,
+        number(
+            "Steps redone",
+            "Optimizer steps done again after restarts, over the whole run.",
+            highest("rfdetr_steps_redone_total"),
+            "steps",
             steps=((None, "text"), (1, "yellow")),
         ),
     ),

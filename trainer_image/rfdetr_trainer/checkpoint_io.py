@@ -21,6 +21,7 @@ from rfdetr_trainer.generations import read_claims
 from rfdetr_trainer.interval import Cost
 from rfdetr_trainer.loading import load_verified, recount, rescale_batches
 from rfdetr_trainer.manifest import Manifest, RunFolder
+from rfdetr_trainer.messages import Sealed
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.retention import find_leftovers
 from rfdetr_trainer.sets import Keep, Moment, SetFacts, Sets, build_moment
@@ -70,13 +71,15 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         pod_uid: str = "",
         patience: Patience | None = None,
         volume: Volume = VOLUME,
+        seal: Callable[[Sealed], None] = lambda _: None,
     ) -> None:
         self._folder = folder
         self._facts = facts
         self._resume = resume
         self._tell = tell
-        seal = resume.seal if resume else None
-        self._seal = seal if seal is not None and seal.pod_uid == pod_uid else None
+        self._seal_new = seal  # told of each set that was hashed here
+        known = resume.seal if resume else None
+        self._seal = known if known is not None and known.pod_uid == pod_uid else None
         self._patience = patience or Patience()
         self._volume = volume
         self._home = folder.checkpoints.resolve()
@@ -154,13 +157,15 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
             self._moment = None
             self._note(name_fault(error))
             return
-        if not self._sets.is_verified(manifest):
+        sealed = self._sets.verify(manifest)
+        if sealed is None:
             self._moment = None
             self._note(RunError(FailureReason.STORAGE_ERROR, "the checkpoint could not be read back"))
             return
         self.fault, self._durable = None, order.moment
         self.cost = Cost(order.stall, time.monotonic() - order.began)
         self._tell(build_state(manifest), None)
+        self._seal_new(sealed)
         if order.name is not None:
             self._name(order.moment, order.name)
         with log_refusal("what is surplus"):

@@ -12,12 +12,14 @@ from typing import Any
 import rfdetr.config
 from pytorch_lightning.strategies import DDPStrategy
 from rfdetr.training import build_trainer
+from rfdetr.training.callbacks.ema import RFDETREMACallback
 
 from rfdetr_contract import names
 from rfdetr_contract.report import Judgement, Outcome, RunReport
 from rfdetr_contract.run import RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config, dataset, prepared
+from rfdetr_trainer.average import lend_average
 from rfdetr_trainer.best import read_best
 from rfdetr_trainer.callbacks.best_weights import replace_best
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
@@ -38,7 +40,7 @@ from rfdetr_trainer.outcome import End
 from rfdetr_trainer.rendezvous import wait_for_store
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.sampler import ResumableDataModule, seed_everything
-from rfdetr_trainer.saving import build_saving
+from rfdetr_trainer.saving import Saving, build_saving
 from rfdetr_trainer.table import make_sturdy
 
 
@@ -70,25 +72,11 @@ def fit(run: RunConfig, this: Round) -> End:
     data = this.data_root / run.dataset.path
     layout = dataset.detect_layout(data, run.dataset.format)
     facts = read_facts(data, layout, this.resume.dataset if this.resume else "")
-    model_config, train_config = build_configs(run, (this.data_root, this.output_root), facts, this.resume)
-
+    configs = build_configs(run, (this.data_root, this.output_root), facts, this.resume)
     reporter = ProgressReporter(this.line, run.model.task, run.training.epochs, run.batch.effective)
     saving = build_saving(run, this, facts, reporter, meter)
+    datamodule, module, trainer = build_training(run, this, configs, facts, saving)
     world, loss = WorldGuard(run, this.line), LossGuard()
-    first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
-    datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
-    prepared.lend_datasets(datamodule, facts.fingerprint)
-    module = prepared.build_module(model_config, train_config)
-    trainer = build_trainer(
-        train_config,
-        model_config,
-        strategy=build_strategy(run, resuming=this.resume is not None),
-        plugins=[saving.storage],
-        profiler=meter.stopwatch,
-    )
-    replace_best(trainer, saving.storage)
-    make_sturdy(trainer)
-
     ends: list[End] = []
 
     def conclude(trainer: Any, module: Any, breathe: Breathe) -> None:
@@ -113,6 +101,29 @@ def fit(run: RunConfig, this: Round) -> End:
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     meter.enter("end")
     return ends[0] if ends else choose_end(trainer)
+
+
+def build_training(
+    run: RunConfig, this: Round, configs: tuple[Any, Any], facts: DatasetFacts, saving: Saving
+) -> tuple[Any, Any, Any]:
+    """RF-DETR's data module, module and trainer, with what the fork server has ready, and our door to the disk."""
+    model_config, train_config = configs
+    first = (this.resume.epoch, rescale_batches(this.resume, run.batch.accumulation)) if this.resume else (0, 0)
+    datamodule = ResumableDataModule(model_config, train_config, seed=run.training.seed, first=first)
+    prepared.lend_datasets(datamodule, facts.fingerprint)
+    module = prepared.build_module(model_config, train_config)
+    trainer = build_trainer(
+        train_config,
+        model_config,
+        strategy=build_strategy(run, resuming=this.resume is not None),
+        plugins=[saving.storage],
+        profiler=saving.meter.stopwatch,
+    )
+    for ema in (each for each in trainer.callbacks if isinstance(each, RFDETREMACallback)):
+        lend_average(module, ema)
+    replace_best(trainer, saving.storage)
+    make_sturdy(trainer)
+    return datamodule, module, trainer
 
 
 def is_own(resume: Resume | None, folder: RunFolder) -> bool:

@@ -32,12 +32,21 @@ class Pulse(Frozen):
     gpu_peak_bytes: int | None = None
 
 
+class Sealed(Frozen):
+    """What identifies a checkpoint that was just hashed and made durable, as long as nobody changes it."""
+
+    file: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
 class WorkerMessage(Frozen):
     """One message; only ``rank`` and ``generation`` are always there, the rest is what is new.
 
     Every rank sends ``phase`` with ``step`` and ``pulse``: at once when the phase changes, and at most twice a second
     while it trains or validates. Rank 0 sends ``progress``. ``storage_fault``: why a checkpoint was not saved, or empty
-    once one was again.
+    once one was again; ``sealed``: the one that was.
     ``outcome`` (with ``reason``, ``message``, ``last_lines``) is sent once, as the worker's last word.
     """
 
@@ -49,6 +58,7 @@ class WorkerMessage(Frozen):
     progress: Progress | None = None
     class_ap: dict[str, float] | None = None
     storage_fault: str | None = None
+    sealed: Sealed | None = None
     world: World | None = None
     resumed_step: int | None = None
     outcome: Outcome | None = None

@@ -88,6 +88,10 @@ class Digests:
             self._known[key] = hash_file(path)
         return self._known[key]
 
+    def learn(self, found: Found, mtime_ns: int, inode: int) -> None:
+        """A process of this pod has hashed the file while it wrote it: not read again, as long as it is that file."""
+        self._known[str(found.path), found.manifest.size, mtime_ns, inode] = found.manifest.sha256
+
     def seal(self, found: Found, pod_uid: str) -> Seal | None:
         """What identifies a file that was seen to match; None when it is no longer that file."""
         try:

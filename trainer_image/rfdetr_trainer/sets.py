@@ -16,6 +16,7 @@ from rfdetr_contract.names import checkpoint_stem
 from rfdetr_trainer.durable import Volume, Written, write_durable, write_file
 from rfdetr_trainer.generations import list_generations
 from rfdetr_trainer.manifest import Manifest, RunFolder
+from rfdetr_trainer.messages import Sealed
 from rfdetr_trainer.retention import choose_doomed, find_orphans, read_manifests
 
 
@@ -92,14 +93,16 @@ class Sets:
         self._newest = target.name
         return manifest
 
-    def is_verified(self, manifest: Manifest) -> bool:
-        """The set can be read back: its manifest says what was written, and its data is as long as it says."""
+    def verify(self, manifest: Manifest) -> Sealed | None:
+        """The set can be read back: its manifest says what was written, and its data is as long as it says; else None."""
         data = self._folder.checkpoints / manifest.file
         try:
-            read = Manifest.model_validate_json(data.with_suffix(".json").read_bytes())
-            return read == manifest and data.stat().st_size == manifest.size
+            read, facts = Manifest.model_validate_json(data.with_suffix(".json").read_bytes()), data.stat()
         except (OSError, ValidationError):
-            return False
+            return None
+        if read != manifest or facts.st_size != manifest.size:
+            return None
+        return Sealed(file=manifest.file, size=facts.st_size, mtime_ns=facts.st_mtime_ns, inode=facts.st_ino)
 
     def prune(self) -> None:
         """Remove what nobody needs. What cannot be removed now is surplus next time as well."""

@@ -21,6 +21,7 @@ from rfdetr_trainer.callbacks.boundary import StopFlag
 from rfdetr_trainer.dataset import detect_layout
 from rfdetr_trainer.fingerprint import read_facts
 from rfdetr_trainer.fit import Round, build_configs, fit
+from rfdetr_trainer.loading import load_ahead as load_ahead  # called by the fork server
 from rfdetr_trainer.messages import Line
 from rfdetr_trainer.outcome import End, classify_error
 from rfdetr_trainer.resume import Resume

@@ -106,10 +106,10 @@ def build_schema(model: type[Spec | Status]) -> Schema:
     return build_structural(schema, schema.get("$defs", {}))
 
 
-def build_crd() -> dict[str, Any]:
-    """The CustomResourceDefinition."""
+def build_root() -> Schema:
+    """The schema of the whole object."""
     plain = {"type": "string"}
-    root: Schema = {
+    return {
         "type": "object",
         "description": "A distributed training of RF-DETR that survives preemption.",
         "required": ["spec"],
@@ -122,11 +122,15 @@ def build_crd() -> dict[str, Any]:
         },
         "x-kubernetes-validations": ROOT_RULES,
     }
-    version = {
+
+
+def build_version() -> dict[str, Any]:
+    """The version that is served, with what kubectl prints, scales and selects."""
+    return {
         "name": names.VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": root},
+        "schema": {"openAPIV3Schema": build_root()},
         "subresources": {
             "status": {},
             "scale": {
@@ -138,6 +142,10 @@ def build_crd() -> dict[str, Any]:
         "additionalPrinterColumns": [{"name": name, "jsonPath": path, "type": kind} for name, path, kind in COLUMNS],
         "selectableFields": [{"jsonPath": ".spec.model.variant"}, {"jsonPath": ".status.phase"}],
     }
+
+
+def build_crd() -> dict[str, Any]:
+    """The CustomResourceDefinition."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -153,7 +161,7 @@ def build_crd() -> dict[str, Any]:
                 "shortNames": [names.SHORT],
                 "categories": [names.CATEGORY],
             },
-            "versions": [version],
+            "versions": [build_version()],
         },
     }
 

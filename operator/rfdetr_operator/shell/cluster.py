@@ -13,9 +13,15 @@ Body = dict[str, Any]
 class ClusterError(Exception):
     """A verb that did not work."""
 
+    retry_after: float = 0.0  # seconds that the API server asks to be left alone
+
 
 class Unavailable(ClusterError):
     """The API server is away, slow or overloaded: try again."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Conflict(ClusterError):

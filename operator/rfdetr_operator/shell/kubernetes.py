@@ -18,6 +18,7 @@ from rfdetr_operator.shell.streams import read_limited
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 POOL: Final = 32
 SIZE_LIMIT: Final = 256 * 1024 * 1024  # bytes: no list is longer, an endless answer is
+LONGEST_RETRY_AFTER: Final = 60.0  # seconds that an answer may make us wait
 MERGE_PATCH: Final = "application/merge-patch+json"
 WATCHED: Final = (
     "pods", "services", "persistentvolumeclaims", names.PLURAL, "events", "nodes", "leases", "selfsubjectaccessreviews",
@@ -33,6 +34,7 @@ class Answer:
 
     status: int
     body: Body
+    retry_after: float = 0.0  # seconds that it asks to be left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Connection:
             )
             response = await self._client.call_api(*request, _request_timeout=TIMEOUT)
             code = str(response.status)
+            retry_after = read_retry_after(response.response.headers.get("Retry-After", ""))
             try:
                 raw = await read_limited(response.response.content, limit)
             finally:
@@ -108,7 +111,7 @@ class Connection:
             raise Unavailable(f"{method} {path}: {type(error).__name__} {error}") from error
         finally:
             self._observe(method.lower(), read_resource(path), code)
-        return Answer(response.status, read_body(raw))
+        return Answer(response.status, read_body(raw), retry_after)
 
 
 class Caller(Protocol):
@@ -176,6 +179,11 @@ def read_body(raw: bytes) -> Body:
     return found if isinstance(found, dict) else {}
 
 
+def read_retry_after(header: str) -> float:
+    """Seconds that a Retry-After header asks for, within reason; 0 for none and for a date, which no API server sends."""
+    return min(float(header), LONGEST_RETRY_AFTER) if header.isdecimal() else 0.0
+
+
 def check(answer: Answer, what: str) -> Body:
     """The body of a good answer.
 
@@ -190,7 +198,7 @@ def check(answer: Answer, what: str) -> Body:
         return answer.body
     message = f"{what}: {answer.status} {str(answer.body.get('message', ''))[:300]}"
     if answer.status in (401, 429) or answer.status >= 500:
-        raise Unavailable(message)
+        raise Unavailable(message, answer.retry_after)
     if answer.status == 409:
         raise Conflict(message)
     causes = (answer.body.get("details") or {}).get("causes") or []

@@ -52,20 +52,33 @@ def admit(body: Mapping[str, Any], stored: Body | None, uid: str, now: str) -> B
     found = find_mistakes(body) or tuple(local_mistakes(Spec.model_validate(body["spec"])))
     if found:
         raise Mistakes(*found)
+    return build_new(body, uid, now) if stored is None else change(stored, body["spec"])
+
+
+def build_new(body: Mapping[str, Any], uid: str, now: str) -> Body:
+    """The object of a manifest, as the API server would store it first."""
     metadata = body["metadata"]
-    if stored is None:
-        return {
-            **{key: body[key] for key in ("apiVersion", "kind", "spec")},
-            "metadata": {
-                **{key: metadata[key] for key in ("name", "labels", "annotations") if key in metadata},
-                "namespace": metadata.get("namespace", "default"),
-                "uid": uid,
-                "generation": 1,
-                "resourceVersion": "1",
-                "creationTimestamp": now,
-            },
-        }
-    before, after = parse_job(stored), parse_job({**stored, "spec": body["spec"]})
+    return {
+        **{key: body[key] for key in ("apiVersion", "kind", "spec")},
+        "metadata": {
+            **{key: metadata[key] for key in ("name", "labels", "annotations") if key in metadata},
+            "namespace": metadata.get("namespace", "default"),
+            "uid": uid,
+            "generation": 1,
+            "resourceVersion": "1",
+            "creationTimestamp": now,
+        },
+    }
+
+
+def change(stored: Body, spec: Mapping[str, Any]) -> Body:
+    """The stored object with another spec, one generation on; the same object when nothing changes.
+
+    Raises:
+        Mistakes: a field would change that cannot.
+
+    """
+    before, after = parse_job(stored), parse_job({**stored, "spec": spec})
     changed = changed_fields(before, after)
     if changed:
         raise Mistakes(
@@ -80,7 +93,7 @@ def admit(body: Mapping[str, Any], stored: Body | None, uid: str, now: str) -> B
     version = str(int(kept["resourceVersion"]) + 1)
     return {
         **stored,
-        "spec": body["spec"],
+        "spec": spec,
         "metadata": {**kept, "generation": kept["generation"] + 1, "resourceVersion": version},
     }
 

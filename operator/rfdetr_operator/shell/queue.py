@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final, Generic, TypeVar
 
+from rfdetr_operator.shell.cluster import ClusterError
+
 log = logging.getLogger(__name__)
 
 K = TypeVar("K")
@@ -126,7 +128,8 @@ class WorkQueue(Generic[K]):
         except Exception as error:  # noqa: BLE001 - whatever it was, the key must be tried again
             result = type(error).__name__
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = choose_backoff(failures, self._chance())
+            asked = error.retry_after if isinstance(error, ClusterError) else 0.0
+            delay = choose_backoff(failures, self._chance(), asked)
             log.warning(
                 "pass failed", extra={"job": str(key), "error": f"{result}: {error}", "again_in": round(delay, 2)}
             )
@@ -134,7 +137,10 @@ class WorkQueue(Generic[K]):
         self._observe(result, loop.time() - started)
 
 
-def choose_backoff(failures: int, chance: float) -> float:
-    """Seconds until the next try: doubled at each failure, at most a minute, spread by +-30 %."""
+def choose_backoff(failures: int, chance: float, asked: float = 0.0) -> float:
+    """Seconds until the next try: doubled at each failure, at most a minute, spread by +-30 %.
+
+    ``asked``: what the API server wants at the least; its spread only lengthens it, so that no crowd comes back at once.
+    """
     doubled: float = FIRST_BACKOFF * 2 ** min(failures - 1, 16)
-    return min(doubled, LONGEST_BACKOFF) * (0.7 + 0.6 * chance)
+    return max(min(doubled, LONGEST_BACKOFF) * (0.7 + 0.6 * chance), asked * (1 + 0.3 * chance))

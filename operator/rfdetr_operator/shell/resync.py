@@ -40,7 +40,7 @@ class Resync:
                 self.listed.set()
             except ClusterError as error:
                 log.warning("jobs could not be listed", extra={"error": str(error)})
-                pause = AGAIN
+                pause = max(AGAIN, error.retry_after)
             beat()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

@@ -7,46 +7,21 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.names import is_reserved_env
-from rfdetr_contract.run import DatasetRun, JobRef, LimitsRun, ModelRun, RunConfig, Topology, TrainingRun
-
-
-def make_run() -> RunConfig:
-    """A run of two nodes on the CPU."""
-    return RunConfig(
-        job=JobRef(namespace="default", name="shelves", uid="u1"),
-        attempt=1,
-        output="default/shelves/u1",
-        topology=Topology(nodes=2, processes_per_node=1, accelerator="cpu"),
-        batch=BatchPlan(per_device=4, accumulation=2, ranks=2),
-        model=ModelRun(variant="nano", task="detection", resolution=384),
-        dataset=DatasetRun(path="coco"),
-        training=TrainingRun(
-            epochs=2,
-            learning_rate=1e-4,
-            encoder_learning_rate=1.5e-4,
-            lr_scheduler="step",
-            lr_drop=100,
-            warmup_epochs=0,
-            weight_decay=1e-4,
-            seed=42,
-            precision="auto",
-            num_workers=0,
-        ),
-    )
+from rfdetr_contract.run import LimitsRun, RunConfig
+from runs import make_run_config
 
 
 def test_a_run_config_survives_its_json() -> None:
     """What the operator wrote is what the trainer reads."""
-    run = make_run()
+    run = make_run_config()
 
     assert run == RunConfig.model_validate_json(run.to_json())
 
 
 def test_an_unknown_key_is_refused() -> None:
     """An unknown key is an error."""
-    body = json.loads(make_run().to_json()) | {"epochz": 3}
+    body = json.loads(make_run_config().to_json()) | {"epochz": 3}
 
     with pytest.raises(ValidationError, match="epochz"):
         RunConfig.model_validate(body)
@@ -54,7 +29,7 @@ def test_an_unknown_key_is_refused() -> None:
 
 def test_another_version_is_refused() -> None:
     """A trainer never guesses what a newer operator meant."""
-    body = json.loads(make_run().to_json()) | {"version": 2}
+    body = json.loads(make_run_config().to_json()) | {"version": 2}
 
     with pytest.raises(ValidationError, match="version"):
         RunConfig.model_validate(body)
@@ -62,10 +37,10 @@ def test_another_version_is_refused() -> None:
 
 def test_the_hash_follows_the_content() -> None:
     """Another attempt is another hash; the same content is the same hash."""
-    run = make_run()
+    run = make_run_config()
 
     assert (True, False) == (
-        run.hash() == make_run().hash(),
+        run.hash() == make_run_config().hash(),
         run.hash() == run.model_copy(update={"attempt": 2}).hash(),
     )
 
@@ -76,11 +51,11 @@ def test_a_field_that_only_a_newer_image_knows_changes_no_hash() -> None:
     class Newer(RunConfig):
         added: int = 3
 
-    newer = Newer.model_validate_json(make_run().to_json())
+    newer = Newer.model_validate_json(make_run_config().to_json())
 
     assert (True, False) == (
-        make_run().hash() == newer.hash(),
-        make_run().hash() == newer.model_copy(update={"added": 4}).hash(),
+        make_run_config().hash() == newer.hash(),
+        make_run_config().hash() == newer.model_copy(update={"added": 4}).hash(),
     )
 
 

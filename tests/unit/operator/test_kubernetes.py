@@ -11,7 +11,7 @@ from fake_cluster import make_claim_body
 from rfdetr_operator.core.manifests import build_claim, build_service
 from rfdetr_operator.core.model import Create
 from rfdetr_operator.shell.cluster import ClusterError, Conflict, NamespaceEnding, Refused, Unavailable
-from rfdetr_operator.shell.kubernetes import Answer, check, read_body, read_resource
+from rfdetr_operator.shell.kubernetes import Answer, check, read_body, read_resource, read_retry_after
 from rfdetr_operator.shell.kubernetes_cluster import is_ours
 
 ENDING = {"message": "no", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
@@ -65,6 +65,23 @@ def test_a_metric_names_resources_and_no_objects(path: str, resource: str) -> No
 def test_an_answer_that_is_no_object_is_an_empty_one(raw: bytes) -> None:
     """A proxy in between may say anything."""
     assert {} == read_body(raw)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("3600", 60.0),
+        ("", 0.0),
+        ("-1", 0.0),
+        ("soon", 0.0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0),
+    ],
+)
+def test_a_retry_after_is_read_within_reason(header: str, seconds: float) -> None:
+    """In seconds, at most a minute; whatever else it says is none."""
+    assert seconds == read_retry_after(header)
 
 
 def test_a_retained_claim_of_an_earlier_job_is_taken_up_again() -> None:

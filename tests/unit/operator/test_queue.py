@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from rfdetr_operator.shell.cluster import Unavailable
 from rfdetr_operator.shell.queue import WorkQueue, choose_backoff
 
 Handler = Callable[[str], Awaitable[timedelta | None]]
@@ -156,3 +157,26 @@ def test_depth_and_age_are_those_of_waiting_keys() -> None:
 def test_the_backoff_doubles_is_capped_and_spread(failures: int, chance: float, seconds: float) -> None:
     """From 0.2 seconds to a minute, by +-30 %."""
     assert seconds == pytest.approx(choose_backoff(failures, chance))
+
+
+@pytest.mark.parametrize(("failures", "chance", "seconds"), [(1, 0.0, 10.0), (1, 1.0, 13.0), (30, 0.5, 60.0)])
+def test_the_backoff_is_never_shorter_than_the_api_server_asks(failures: int, chance: float, seconds: float) -> None:
+    """Its ten seconds are the least, whatever the chance; a longer back-off stands."""
+    assert seconds == pytest.approx(choose_backoff(failures, chance, 10.0))
+
+
+def test_a_key_waits_as_long_as_the_api_server_asks() -> None:
+    """A failure without such a wish is tried again after 0.2 s."""
+    seen: list[str] = []
+
+    async def refuse(key: str) -> timedelta | None:
+        seen.append(key)
+        raise Unavailable("429", 30.0) if key == "busy" else Unavailable("500")
+
+    async def use(queue: WorkQueue[str]) -> None:
+        queue.add("busy")
+        queue.add("broken")
+        await asyncio.sleep(0.3)
+
+    asyncio.run(work(refuse, use))
+    assert (1, 2) == (seen.count("busy"), seen.count("broken"))

@@ -7,7 +7,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ import pytest
 import torch
 
 from rfdetr_contract.report import FailureReason
+from rfdetr_trainer import loading
 from rfdetr_trainer.checkpoint_io import DurableCheckpointIO, Patience, Tell
 from rfdetr_trainer.errors import RunError
-from rfdetr_trainer.loading import load_verified, rescale_batches
+from rfdetr_trainer.loading import load_ahead, load_verified, rescale_batches
 from rfdetr_trainer.manifest import Manifest, RunFolder
-from rfdetr_trainer.resume import Digests, Resume, scan
+from rfdetr_trainer.messages import Sealed
+from rfdetr_trainer.resume import Digests, Resume, Seal, scan
 from rfdetr_trainer.retention import read_manifests
 from rfdetr_trainer.sets import Keep
 from saved_run import SavedRun, Told, make_checkpoint, make_facts, save
@@ -28,10 +30,16 @@ from torn_volume import Quick
 
 
 def make_io(
-    root: Path, told: Tell | None = None, *, patience: Patience | None = None, **keep: Any
+    root: Path,
+    told: Tell | None = None,
+    *,
+    patience: Patience | None = None,
+    seal: Callable[[Sealed], None] = lambda _: None,
+    **keep: Any,
 ) -> DurableCheckpointIO:
     """The plugin of generation 2 over a fresh folder."""
-    return DurableCheckpointIO(RunFolder(root), make_facts(), Keep(**keep), None, told or Told(), patience=patience)
+    folder, facts = RunFolder(root), make_facts()
+    return DurableCheckpointIO(folder, facts, Keep(**keep), None, told or Told(), patience=patience, seal=seal)
 
 
 def steps(root: Path) -> list[int]:
@@ -119,6 +127,34 @@ def test_a_file_that_this_pod_has_hashed_is_not_hashed_again_and_any_other_is(tm
     with pytest.raises(RunError):
         load_verified(data, "asked now", seal)
     assert digests.seal(found, "pod-0") is None
+
+
+def test_a_saver_names_the_file_that_it_has_hashed(tmp_path: Path) -> None:
+    """The launcher takes its word for that very file, and reads any other."""
+    told: list[Sealed] = []
+    io, folder = make_io(tmp_path, seal=told.append), RunFolder(tmp_path)
+    save(io, make_checkpoint(1), folder.checkpoints / "step.ckpt")
+    (sealed,), found, digests = told, scan(folder.checkpoints)[0], Digests()
+    digests.learn(found, sealed.mtime_ns, sealed.inode)
+
+    assert Seal(pod_uid="pod-0", mtime_ns=sealed.mtime_ns, inode=sealed.inode) == digests.seal(found, "pod-0")
+    found.path.write_bytes(found.path.read_bytes()[:-1] + b"x")
+    assert (None, False) == (digests.seal(found, "pod-0"), digests.verify(found))
+
+
+def test_a_checkpoint_that_was_read_ahead_is_given_out_once_and_only_for_its_own_seal(tmp_path: Path) -> None:
+    """A fork has it ready; a file that has changed since is not what was hashed."""
+    io, folder = make_io(tmp_path), RunFolder(tmp_path)
+    save(io, make_checkpoint(1), folder.checkpoints / "step.ckpt")
+    data, facts = folder.checkpoints / "g000002-s00000001.ckpt", scan(folder.checkpoints)[0].path.stat()
+    seal = Seal(pod_uid="pod-0", mtime_ns=facts.st_mtime_ns, inode=facts.st_ino)
+
+    load_ahead(data, seal)
+    ready = loading.ahead[0][2]
+    first, second = (load_verified(data, "not even asked", seal) for _ in range(2))
+    load_ahead(data, seal.model_copy(update={"inode": 1}))
+
+    assert (True, False, 1, []) == (first is ready, second is ready, second["global_step"], loading.ahead)
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.report import FailureReason, Outcome, RunReport
-from rfdetr_contract.run import DatasetRun, JobRef, ModelRun, RunConfig, Topology, TrainingRun
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.channel import connect
 from rfdetr_trainer.launch.leader import Leader
@@ -15,29 +13,9 @@ from rfdetr_trainer.launch.ports import listen
 from rfdetr_trainer.launch.storage import Storage
 from rfdetr_trainer.launch.wire import LEADER, End, FromLeader, Hello, Ping
 from rfdetr_trainer.resume import Digests
+from runs import make_run_config
 
-TRAINING = TrainingRun(
-    epochs=1,
-    learning_rate=1e-4,
-    encoder_learning_rate=1e-4,
-    lr_scheduler="step",
-    lr_drop=1,
-    warmup_epochs=0,
-    weight_decay=0,
-    seed=0,
-    precision="fp32",
-    num_workers=0,
-)
-RUN = RunConfig(
-    job=JobRef(namespace="n", name="j", uid="u1"),
-    attempt=2,
-    output="n/j/u1",
-    topology=Topology(nodes=2, processes_per_node=1, accelerator="cpu"),
-    batch=BatchPlan(per_device=1, accumulation=1, ranks=2),
-    model=ModelRun(variant="nano", task="detection", resolution=64),
-    dataset=DatasetRun(path="d"),
-    training=TRAINING,
-)
+RUN = make_run_config(attempt=2)
 
 
 def make_hello(uid: str = "u1", attempt: int = 2) -> Hello:
@@ -76,7 +54,7 @@ async def lead(folder: Path, reports: list[RunReport]) -> tuple[Leader, int]:
     with listen(0) as probe:
         port = int(probe.getsockname()[1])
     storage = Storage(folder, RUN, "p0", Digests(), lambda: None)
-    leader = Leader(storage, Board(node_rank=0, attempt=2), reports.append)
+    leader = Leader(storage, Board(node_rank=0, attempt=2), reports.append, lambda *_: None)
     await leader.start(port)
     return leader, port
 

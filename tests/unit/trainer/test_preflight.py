@@ -11,39 +11,18 @@ import pytest
 from PIL import Image
 
 from examples.data.digits import Recipe, write_digits
-from rfdetr_contract.batch import BatchPlan
-from rfdetr_contract.run import DatasetRun, JobRef, ModelRun, RunConfig, Topology, TrainingRun
+from rfdetr_contract.run import DatasetRun, RunConfig
 from rfdetr_trainer import preflight
 from rfdetr_trainer.errors import ConfigError, DataError
+from runs import make_model, make_run_config
 
 COCO = "train/_annotations.coco.json"
 
 
 def make_run(path: str = "digits", **model: object) -> RunConfig:
     segmentation = str(model.get("variant", "nano")).startswith("seg-")
-    return RunConfig(
-        job=JobRef(namespace="default", name="digits", uid="u"),
-        attempt=1,
-        output="default/digits/u",
-        topology=Topology(nodes=1, processes_per_node=1, accelerator="cpu"),
-        batch=BatchPlan(per_device=4, accumulation=1, ranks=1),
-        model=ModelRun.model_validate(
-            {"variant": "nano", "task": "segmentation" if segmentation else "detection", "resolution": 384} | model
-        ),
-        dataset=DatasetRun(path=path),
-        training=TrainingRun(
-            epochs=1,
-            learning_rate=1e-4,
-            encoder_learning_rate=1e-4,
-            lr_scheduler="step",
-            lr_drop=100,
-            warmup_epochs=0,
-            weight_decay=0,
-            seed=0,
-            precision="auto",
-            num_workers=0,
-        ),
-    )
+    values = {"task": "segmentation" if segmentation else "detection", "resolution": 384, **model}
+    return make_run_config(nodes=1, model=make_model(**values), dataset=DatasetRun(path=path))
 
 
 def make_data(root: Path, layout: Literal["coco", "yolo"] = "coco", *, masks: bool = False) -> Path:

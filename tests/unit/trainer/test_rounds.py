@@ -122,6 +122,15 @@ def test_the_culprit_is_the_first_that_no_lost_connection_explains() -> None:
     assert (deaths[1], deaths[0]) == (choose_culprit(deaths), choose_culprit(deaths[:1]))
 
 
+def test_the_next_round_says_what_ended_the_one_before() -> None:
+    """Restarts are counted by their cause on every node, whatever was heard there first."""
+    deaths = (make_death(LOST_PEER, rank=0), make_death(CRASHED, rank=1))
+    state, _ = play(run_round(), *(From(death.rank, death) for death in deaths), From(0, Idle()), From(1, Idle()))
+    _, commands = play(state, Chosen(None, 0), Claimed(2, 4000))
+
+    assert (Publish(Round(generation=2, store_port=4000, resume=None, cause=CRASHED)),) == commands
+
+
 def test_the_same_failure_without_a_new_durable_step_ends_the_run() -> None:
     """Three times at one step is no accident."""
     state = run_round(1, 10)

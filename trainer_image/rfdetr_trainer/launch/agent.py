@@ -226,7 +226,7 @@ class Agent:
     async def _lead(self, flags: Flags) -> None:
         settings = self._settings
         storage = Storage(settings.output_root, self._run, settings.pod_uid, Digests(), lambda: self._facts)
-        self._leader = Leader(storage, self.board, self._end_here)
+        self._leader = Leader(storage, self.board, self._end_here, self._server.load_ahead)
         await self._leader.start(flags.master_port)
         await wait_for_name(flags.master_addr)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rfdetr_contract.report import SUCCESSES, FailureReason, Outcome, Progress, RunReport, Straggler, World
 from rfdetr_trainer.launch.counters import Counters, Counts
 from rfdetr_trainer.launch.goodput import OF_PHASE, Ledger, share_redone
-from rfdetr_trainer.messages import WorkerMessage
+from rfdetr_trainer.messages import Sealed, WorkerMessage
 
 PREEMPTED = "Preempted"  # what ended a round when all ranks saved and left
 
@@ -36,6 +36,7 @@ class Board:
     straggler: Straggler | None = None  # rank 0's launcher sets it
     warning: str = ""
     storage_fault: str = ""
+    sealed: Sealed | None = None  # the newest checkpoint that this pod has saved
     last_words: dict[int, WorkerMessage] = field(default_factory=dict)
     _done_before: int = 0  # the furthest step that any round has reached
     _told_step: int = 0  # by the first rank
@@ -71,8 +72,9 @@ class Board:
 
     def note_death(self, reason: FailureReason) -> None:
         """What ended this round; the first cause that is told holds. A hang began with the last word that was heard."""
-        if self._cause in {None, FailureReason.PEER_LOST}:  # an effect, which may be heard before its cause
-            self._cause = reason
+        if self._cause not in {None, FailureReason.PEER_LOST}:  # an effect, which may be heard before its cause
+            return
+        self._cause = reason
         if reason is FailureReason.HANG:
             self._ledger.hang(self.clock())
 
@@ -98,6 +100,7 @@ class Board:
             self.resumed_step = message.resumed_step
         if message.storage_fault is not None:
             self.storage_fault = message.storage_fault
+        self.sealed = message.sealed or self.sealed
         if message.class_ap is not None:
             self._class_ap = message.class_ap
         if message.outcome is not None:

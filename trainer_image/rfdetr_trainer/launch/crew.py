@@ -93,6 +93,8 @@ class Crew:
 
     def start(self, server: ForkServer, order: Round) -> None:
         """Start all workers of a round."""
+        if order.cause is not None:
+            self._board.note_death(order.cause)
         self._board.begin(
             order.generation, order.steps_redone, order.resume.step if order.resume else None, order.steps_ahead
         )

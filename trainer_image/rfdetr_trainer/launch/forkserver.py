@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 
 from rfdetr_trainer.launch.settings import Settings
-from rfdetr_trainer.launch.wire import FROM_ZYGOTE, Fork, FromZygote, Signal, Warm
+from rfdetr_trainer.launch.wire import FROM_ZYGOTE, Ahead, Fork, FromZygote, Signal, Warm
 from rfdetr_trainer.launch.zygote import MESSAGE_SIZE
+from rfdetr_trainer.resume import Seal
 
 SEND_BUFFER = 1 << 19
 CLOSE_SECONDS = 1.0
@@ -44,6 +45,11 @@ class ForkServer:
         """Send a signal to every living worker."""
         with contextlib.suppress(OSError):
             self._control.send(Signal(number=number).model_dump_json().encode())
+
+    def load_ahead(self, file: str, seal: Seal) -> None:
+        """Read the structure of a checkpoint that the next workers may resume from."""
+        with contextlib.suppress(OSError):
+            self._control.send(Ahead(file=file, seal=seal).model_dump_json().encode())
 
     def close(self) -> None:
         """End the fork server, and with it whatever it still has: it sees the end of its orders, and kills it all."""

@@ -20,24 +20,33 @@ from rfdetr_trainer.launch.ports import find_free_port, listen
 from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, build_overtaken, read_result
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import MEMBER, Done, End, FromLeader, FromMember, Hello, Ping, Preempted, Stop, Views
-from rfdetr_trainer.resume import Resume
+from rfdetr_trainer.resume import Resume, Seal
 
 OVERTAKEN_SECONDS = 3.0
 BIND_SECONDS = 10.0
 DRAIN_SECONDS = 3.0
-AHEAD_SECONDS = 0.5
-LOWEST_PRIORITY = 19
+AHEAD_SECONDS = 0.2
 Members = Channel[FromMember]
 
 
 class Leader:
-    """The rendezvous of one run. ``end_here`` ends this pod alone, when another one has taken over."""
+    """The rendezvous of one run.
 
-    def __init__(self, storage: Storage, board: Board, end_here: Callable[[RunReport], None]) -> None:
+    ``end_here`` ends this pod alone, when another one has taken over; ``load_ahead`` gets each new checkpoint.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        board: Board,
+        end_here: Callable[[RunReport], None],
+        load_ahead: Callable[[str, Seal], None],
+    ) -> None:
         run = storage.run
         self._storage = storage
         self._board = board
         self._end_here = end_here
+        self._load_ahead = load_ahead
         self._state = model.State(
             model.Spec(
                 nodes=run.topology.nodes,
@@ -67,7 +76,7 @@ class Leader:
                 await asyncio.sleep(0.1)
         self._spawn(self._watch_claims())
         self._spawn(self._oversee())
-        self._spawn(self._verify_ahead())
+        self._spawn(self._look_ahead())
 
     async def drain(self) -> None:
         """Wait a moment for the others: to be idle, or gone."""
@@ -229,15 +238,18 @@ class Leader:
         generation = await in_thread(lambda: self._storage.claim(last, resume, redone, time.time()))
         self._feed(model.Claimed(generation, find_free_port()))
 
-    async def _verify_ahead(self) -> None:
-        """Read each new checkpoint once while the training goes on, so that a restart need not wait for its digest."""
+    async def _look_ahead(self) -> None:
+        """Get each new checkpoint ready while the training goes on: a restart waits for neither digest nor pickle."""
         last = None
         while True:
             await asyncio.sleep(AHEAD_SECONDS)
-            saved = self._board.progress.checkpoint if self._board.progress else None
-            if saved is not None and saved.file != last:
-                last = saved.file
-                await in_thread(partial(self._storage.verify, saved.file), nice=LOWEST_PRIORITY)
+            sealed = self._board.sealed
+            if sealed is None or sealed == last:
+                continue
+            last = sealed
+            whole = await in_thread(partial(self._storage.learn, sealed))
+            if whole is not None and whole.seal is not None:
+                self._load_ahead(whole.file, whole.seal)
 
     async def _watch_claims(self) -> None:
         while True:

@@ -220,6 +220,7 @@ def _publish(state: State, claimed: Claimed) -> Next:
         resume=state.resume,
         steps_redone=state.redone,
         steps_ahead=state.ahead,
+        cause=choose_culprit(state.deaths).reason if state.deaths else None,
     )
     started = replace(state, phase=Phase.RUNNING, peers=peers, generation=claimed.generation)
     fresh = replace(started, deaths=(), excused=False, done=frozenset(), report=None)

@@ -25,6 +25,7 @@ from rfdetr_trainer.generations import (
     write_claim,
 )
 from rfdetr_trainer.manifest import RunFolder
+from rfdetr_trainer.messages import Sealed
 from rfdetr_trainer.resume import Choice, Digests, Resume, choose_resume, read_found
 
 
@@ -57,10 +58,13 @@ class Storage:
             return None
         return found.to_resume(self.digests.seal(found, self.pod_uid), facts.fingerprint if facts else "")
 
-    def verify(self, file: str) -> bool:
-        """The named checkpoint of this run is whole; the digest is remembered."""
-        found = read_found((self.folder.checkpoints / file).with_suffix(".json"))
-        return found is not None and self.digests.verify(found)
+    def learn(self, sealed: Sealed) -> Resume | None:
+        """What this pod's worker has just hashed and saved, if it is still there and the same."""
+        found = read_found((self.folder.checkpoints / sealed.file).with_suffix(".json"))
+        if found is None or found.manifest.size != sealed.size:
+            return None
+        self.digests.learn(found, sealed.mtime_ns, sealed.inode)
+        return found.to_resume(self.digests.seal(found, self.pod_uid))
 
     def claim(self, last: int, resume: Resume | None, redone: int, time: float) -> int:
         """The next generation, durably ours. ``last``: the newest one this launcher holds, 0 for none.

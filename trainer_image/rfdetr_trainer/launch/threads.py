@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,11 +11,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_thread(function: Callable[[], T], nice: int = 0) -> T:
-    """The function's result, from a daemon thread: one that never returns does not hold up the end.
-
-    ``nice`` lowers the thread's own priority, so that it takes only what the training leaves.
-    """
+async def in_thread(function: Callable[[], T]) -> T:
+    """The function's result, from a daemon thread: one that never returns does not hold up the end."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -32,8 +28,6 @@ async def in_thread(function: Callable[[], T], nice: int = 0) -> T:
         value: T | None = None
         error: BaseException | None = None
         try:
-            if nice:
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
             value = function()
         except BaseException as raised:  # noqa: BLE001 - it is raised again where the result is awaited
             error = raised

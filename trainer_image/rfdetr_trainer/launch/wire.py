@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from rfdetr_contract._base import Frozen
 from rfdetr_contract.report import FailureReason, RunReport
 from rfdetr_trainer.messages import Phase
-from rfdetr_trainer.resume import Resume
+from rfdetr_trainer.resume import Resume, Seal
 
 
 class Hello(Frozen):
@@ -117,7 +117,10 @@ class Views(Frozen):
 
 
 class Round(Frozen):
-    """A round begins: every launcher starts its workers against a fresh store."""
+    """A round begins: every launcher starts its workers against a fresh store.
+
+    ``cause``: the culprit's reason, where a death ended the round before.
+    """
 
     kind: Literal["round"] = "round"
     generation: int
@@ -125,6 +128,7 @@ class Round(Frozen):
     resume: Resume | None
     steps_redone: int = 0
     steps_ahead: int = 0  # that the round before had done beyond the checkpoint: they are done again first
+    cause: FailureReason | None = None
 
 
 class Stop(Frozen):
@@ -161,6 +165,14 @@ class Signal(Frozen):
 
     kind: Literal["signal"] = "signal"
     number: int
+
+
+class Ahead(Frozen):
+    """A checkpoint that was just hashed: a worker that resumes will want it."""
+
+    kind: Literal["ahead"] = "ahead"
+    file: str
+    seal: Seal
 
 
 class Parsed(Frozen):
@@ -201,7 +213,7 @@ class Ended(Frozen):
     killed: bool = False
 
 
-ToZygote = Fork | Signal
+ToZygote = Fork | Signal | Ahead
 FromZygote = Parsed | Warm | Started | Ended
 TO_ZYGOTE: TypeAdapter[ToZygote] = TypeAdapter(Annotated[ToZygote, Field(discriminator="kind")])
 FROM_ZYGOTE: TypeAdapter[FromZygote] = TypeAdapter(Annotated[FromZygote, Field(discriminator="kind")])

@@ -24,7 +24,7 @@ from typing import NoReturn
 from rfdetr_trainer.launch.environment import build_fork_server_env
 from rfdetr_trainer.launch.process import adopt_orphans, die_with_parent, leave, outlive_parent, run_worker
 from rfdetr_trainer.launch.stacks import DUMP_SIGNAL
-from rfdetr_trainer.launch.wire import TO_ZYGOTE, Ended, Fork, FromZygote, Parsed, Started, Warm
+from rfdetr_trainer.launch.wire import TO_ZYGOTE, Ahead, Ended, Fork, FromZygote, Parsed, Signal, Started, Warm
 
 MESSAGE_SIZE = 1 << 17
 ORPHANS_MS = 5000  # a worker's own children may end long after it
@@ -100,10 +100,13 @@ class Zygote:
         if not data:
             return False
         order = TO_ZYGOTE.validate_json(data)
-        if isinstance(order, Fork):
-            self._start(order, descriptors[0])
-        else:
-            self._signal(order.number)
+        match order:
+            case Fork():
+                self._start(order, descriptors[0])
+            case Signal():
+                self._signal(order.number)
+            case Ahead():
+                load_ahead(self._module, order)
         return True
 
     def _start(self, order: Fork, output: int) -> None:
@@ -206,6 +209,14 @@ def prepare(module: str, environ: dict[str, str]) -> str:
     except Exception as error:  # noqa: BLE001 - the worker builds it again, and says whole what is wrong
         return f"{type(error).__name__}: {error}"[:300]
     return ""
+
+
+def load_ahead(module: str, order: Ahead) -> None:
+    """Let the worker's module read a checkpoint for its forks, if it can; what cannot be read here, they read again."""
+    load = getattr(sys.modules.get(module), "load_ahead", None)
+    if load is not None:
+        with contextlib.suppress(Exception):
+            load(Path(order.file), order.seal)
 
 
 def main(argv: list[str]) -> int:
