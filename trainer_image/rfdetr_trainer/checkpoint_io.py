@@ -25,7 +25,7 @@ from rfdetr_trainer.messages import Sealed
 from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.retention import find_leftovers
 from rfdetr_trainer.sets import Keep, Moment, SetFacts, Sets, build_moment
-from rfdetr_trainer.snapshot import Snapshots
+from rfdetr_trainer.snapshot import Snapshots, is_on_host
 from rfdetr_trainer.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self._asked: Moment | None = None  # of the newest save that was asked for
         self._moment: Moment | None = None  # of the newest one that is on its way or durable
         self._durable: Moment | None = None
+        self.is_last = False  # the training ends with the next save: the state cannot change before it is written
         self.score: float | None = None  # mAP 50:95 that the next set's manifest bears
         self.fault: RunError | None = None  # why the newest save failed; None again when a later one succeeds
         self.cost: Cost | None = None  # of the newest durable save
@@ -116,7 +117,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self._hung = False
         score, self.score = self.score, None
         bests = self.bests.take_offered()
-        tree = self._snapshots.take(checkpoint)
+        tree = checkpoint if self.is_last and is_on_host(checkpoint) else self._snapshots.take(checkpoint)
         self._moment = moment
         order = Order(tree, moment, score, bests, name, began, time.monotonic() - began)
         self._writer.submit(lambda: self._perform(order))

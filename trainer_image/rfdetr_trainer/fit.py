@@ -94,7 +94,7 @@ def fit(run: RunConfig, this: Round) -> End:
         ConfigBeatsCheckpoint(run),
         reporter,
         meter,
-        Boundary(this.flag, saving.interval, target, is_saved=saving.is_saved, broken=loss.read),
+        Boundary(this.flag, saving, target, broken=loss.read),
         Finish(this.flag, conclude),
     ]
     wait_for_store(os.environ, run.limits.process_group_seconds)

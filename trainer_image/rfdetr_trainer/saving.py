@@ -36,6 +36,10 @@ class Saving:
     interval: Interval
     meter: Meter
 
+    def note_last(self) -> None:
+        """The next save is the last: whoever asks for it does nothing until it is durable."""
+        self.storage.is_last = True
+
     def is_saved(self) -> bool:
         """Wait for the newest save; whether it is durable."""
         before = self.meter.phase or "train"

@@ -128,6 +128,13 @@ def collect(tree: Any, add: Callable[[torch.Tensor], None]) -> None:
             collect(value, add)
 
 
+def is_on_host(tree: Any) -> bool:
+    """No tensor of the tree is on another device."""
+    leaves: list[torch.Tensor] = []
+    collect(tree, leaves.append)
+    return all(leaf.device.type == "cpu" for leaf in leaves)
+
+
 def rebuild(tree: Any, copies: Iterator[torch.Tensor]) -> Any:
     """The tree over the copies of its tensors; nothing in it is shared with the old one but what cannot change."""
     kind = type(tree)

@@ -216,6 +216,19 @@ def test_a_hung_volume_is_waited_for_once_and_the_training_goes_on(tmp_path: Pat
     assert (True, [1, 4]) == (save(io, make_checkpoint(4), target), steps(tmp_path))
 
 
+def test_the_last_save_writes_the_state_itself(tmp_path: Path) -> None:
+    """Whoever leaves stands still until it is durable: no memory is taken for a copy."""
+    io, folder = make_io(tmp_path), RunFolder(tmp_path)
+    io.is_last = True
+    save(io, make_checkpoint(7), folder.checkpoints / "step.ckpt")
+    (manifest,) = read_manifests(folder.checkpoints)
+
+    loaded = load_verified(folder.checkpoints / manifest.file, manifest.sha256)
+
+    assert torch.equal(torch.full((8,), 7.0), loaded["state_dict"]["model.weights"])
+    assert 0 == io._snapshots.size
+
+
 def test_the_same_moment_is_saved_once(tmp_path: Path) -> None:
     """A signal right after a save waits for that save."""
     told = Told()

@@ -8,15 +8,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
 from rfdetr_contract.report import FailureReason
 from rfdetr_trainer.callbacks.agreement import Agreed, Agreement
 from rfdetr_trainer.errors import RunError
-from rfdetr_trainer.interval import Interval
 from rfdetr_trainer.outcome import Preempted
+
+if TYPE_CHECKING:
+    from rfdetr_trainer.saving import Saving
 
 
 class StopFlag:
@@ -45,19 +47,11 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
     resumes with the whole validation. An epoch's end saves by itself (RF-DETR's own ``last``).
     """
 
-    def __init__(
-        self,
-        flag: StopFlag,
-        interval: Interval,
-        target: str,
-        *,
-        is_saved: Callable[[], bool],
-        broken: Callable[[], str] = str,
-    ) -> None:
+    def __init__(self, flag: StopFlag, saving: Saving, target: str, *, broken: Callable[[], str] = str) -> None:
         self._flag = flag
-        self._interval = interval
+        self._saving = saving
+        self._interval = saving.interval
         self._target = target
-        self._is_saved = is_saved
         self._broken = broken
         self._agreement: Agreement
 
@@ -113,12 +107,13 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
             self._go(trainer)
 
     def _leave(self, trainer: Any) -> None:
+        self._saving.note_last()
         self._save(trainer)
         self._go(trainer)
 
     def _go(self, trainer: Any) -> None:
         """No rank goes before the state is durable: a launcher whose peer is gone ends its workers."""
-        lost = self._agreement.ask(Agreed(broken=not self._is_saved())).broken
+        lost = self._agreement.ask(Agreed(broken=not self._saving.is_saved())).broken
         raise Preempted(trainer.global_step, saved=not lost)
 
     def _save(self, trainer: Any) -> None:
