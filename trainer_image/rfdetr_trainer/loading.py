@@ -17,9 +17,14 @@ from rfdetr_trainer.resume import Resume, Seal
 ahead: list[tuple[Path, Seal, dict[str, Any]]] = []  # at most one: of this process, and of those forked from it
 
 
-def load_ahead(path: Path, seal: Seal) -> None:
-    """Called in the fork server: unpickle what its launcher has hashed; the tensors stay in the file, mapped."""
+def load_ahead(path: Path | None, seal: Seal | None) -> None:
+    """Called in the fork server: unpickle what its launcher has hashed; the tensors stay in the file, mapped.
+
+    None lets go of the file: one that is mapped takes its place on the volume even after it was pruned.
+    """
     ahead.clear()
+    if path is None or seal is None:
+        return
     with path.open("rb") as file:
         if is_sealed(os.fstat(file.fileno()), seal):
             ahead[:] = [(path, seal, load_mapped(file))]

@@ -94,12 +94,15 @@ class Digests:
 
     def seal(self, found: Found, pod_uid: str) -> Seal | None:
         """What identifies a file that was seen to match; None when it is no longer that file."""
+        return self.seal_file(found.path, found.manifest.sha256, pod_uid)
+
+    def seal_file(self, path: Path, sha256: str, pod_uid: str) -> Seal | None:
+        """The same for a file and the digest that it should have."""
         try:
-            facts = found.path.stat()
+            facts = path.stat()
         except OSError:
             return None
-        known = self._known.get((str(found.path), facts.st_size, facts.st_mtime_ns, facts.st_ino))
-        if known != found.manifest.sha256:
+        if self._known.get((str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino)) != sha256:
             return None
         return Seal(pod_uid=pod_uid, mtime_ns=facts.st_mtime_ns, inode=facts.st_ino)
 

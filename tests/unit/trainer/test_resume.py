@@ -280,6 +280,24 @@ def test_the_next_claim_names_its_parent_and_its_checkpoint(tmp_path: Path, fold
     assert (2, path, 3) == (generation, find_chosen(tmp_path), storage.choose()[1])
 
 
+def test_a_pod_seals_for_itself_what_it_has_hashed(tmp_path: Path, folder: RunFolder) -> None:
+    """Rank 0's seal is worth nothing elsewhere: what this pod has read, it does not read again; all else it does."""
+    claim(tmp_path, 1)
+    first, second = (Storage(tmp_path, RUN, uid, Digests(), lambda: None) for uid in ("p0", "p1"))
+    none, path = second.hash_newest(), save(folder, 1, 10)
+    told = first.hash_newest()
+    unread = second.reseal(told)
+    own = second.hash_newest()
+
+    assert told is not None
+    assert own is not None
+    assert (None, told, own, told) == (none, unread, second.reseal(told), first.reseal(told))
+    assert told.seal is not None
+    assert told.seal.model_copy(update={"pod_uid": "p1"}) == own.seal
+    flip(path)
+    assert (told, None) == (second.reseal(told), second.hash_newest())
+
+
 def test_a_launcher_whose_claim_was_overtaken_gets_no_other(tmp_path: Path) -> None:
     """Another pod claimed generation 2 after it had claimed generation 1."""
     old, new = (Storage(tmp_path, RUN, uid, Digests(), lambda: None) for uid in ("old", "new"))

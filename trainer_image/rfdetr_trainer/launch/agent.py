@@ -68,6 +68,7 @@ class Agent:
         self._preloaded = False
         self._judged = False
         self._facts: DatasetFacts | None = None
+        self._storage = Storage(settings.output_root, run, settings.pod_uid, Digests(), lambda: self._facts)
         self._tasks: set[asyncio.Task[None]] = set()
         self.board = Board(node_rank=0, attempt=run.attempt, age=read_age())
 
@@ -114,7 +115,10 @@ class Agent:
                     self._channel.send(message)
             case node.StartWorkers(order):
                 assert self._crew is not None
-                self._crew.start(self._server, order)
+                sealed = order.model_copy(update={"resume": self._storage.reseal(order.resume)})
+                self._crew.start(self._server, sealed)
+                if self._leader is None:  # no newer checkpoint is heard of here
+                    self._server.load_ahead(None, None)
             case node.SignalWorkers(number):
                 self._server.signal(number)
 
@@ -197,11 +201,18 @@ class Agent:
             self._crew = Crew(flags, self._run, self.board, self._logs, self._folder)
             self._state = replace(self._state, ranks=self._crew.ranks)
             self._spawn(self._judge())
+            self._spawn(self._read_ahead())
             if flags.node_rank == 0:
                 await self._lead(flags)
             await self._stay_connected(flags)
         except (RunError, OSError) as error:
             self._end_here(build_failed(error))
+
+    async def _read_ahead(self) -> None:
+        """While the fork server imports, another processor hashes what this pod will probably resume from."""
+        newest = await in_thread(self._storage.hash_newest)
+        if newest is not None and newest.seal is not None:
+            self._server.load_ahead(newest.file, newest.seal)
 
     async def _judge(self) -> None:
         """What is wrong here is wrong for the run: the others are told before this launcher ends."""
@@ -224,9 +235,7 @@ class Agent:
             self._facts = preflight.check(self._run, self._settings.data_root)
 
     async def _lead(self, flags: Flags) -> None:
-        settings = self._settings
-        storage = Storage(settings.output_root, self._run, settings.pod_uid, Digests(), lambda: self._facts)
-        self._leader = Leader(storage, self.board, self._end_here, self._server.load_ahead)
+        self._leader = Leader(self._storage, self.board, self._end_here, self._server.load_ahead)
         await self._leader.start(flags.master_port)
         await wait_for_name(flags.master_addr)
 

@@ -46,8 +46,8 @@ class ForkServer:
         with contextlib.suppress(OSError):
             self._control.send(Signal(number=number).model_dump_json().encode())
 
-    def load_ahead(self, file: str, seal: Seal) -> None:
-        """Read the structure of a checkpoint that the next workers may resume from."""
+    def load_ahead(self, file: str | None, seal: Seal | None) -> None:
+        """Read the structure of a checkpoint that the next workers may resume from; None: let go of what is held."""
         with contextlib.suppress(OSError):
             self._control.send(Ahead(file=file, seal=seal).model_dump_json().encode())
 

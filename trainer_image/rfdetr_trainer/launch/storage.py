@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import traceback
@@ -26,7 +27,7 @@ from rfdetr_trainer.generations import (
 )
 from rfdetr_trainer.manifest import RunFolder
 from rfdetr_trainer.messages import Sealed
-from rfdetr_trainer.resume import Choice, Digests, Resume, choose_resume, read_found
+from rfdetr_trainer.resume import Choice, Digests, Resume, choose_resume, list_chain, read_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,21 @@ class Storage:
         if found is None:
             return None
         return found.to_resume(self.digests.seal(found, self.pod_uid), facts.fingerprint if facts else "")
+
+    def hash_newest(self) -> Resume | None:
+        """The checkpoint that the next round probably goes on from, read before anyone asks; None: there is none."""
+        with contextlib.suppress(OSError, RunError):
+            found = next(iter(list_chain(self.output_root, self.folder)), None)
+            if found is not None and self.digests.verify(found):
+                return found.to_resume(self.digests.seal(found, self.pod_uid))
+        return None
+
+    def reseal(self, resume: Resume | None) -> Resume | None:
+        """What a round goes on from, with the seal of this pod if it has hashed the file."""
+        if resume is None or (resume.seal is not None and resume.seal.pod_uid == self.pod_uid):
+            return resume
+        seal = self.digests.seal_file(Path(resume.file), resume.sha256, self.pod_uid)
+        return resume if seal is None else resume.model_copy(update={"seal": seal})
 
     def learn(self, sealed: Sealed) -> Resume | None:
         """What this pod's worker has just hashed and saved, if it is still there and the same."""

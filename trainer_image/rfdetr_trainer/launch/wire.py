@@ -168,11 +168,11 @@ class Signal(Frozen):
 
 
 class Ahead(Frozen):
-    """A checkpoint that was just hashed: a worker that resumes will want it."""
+    """A checkpoint that was just hashed: a worker that resumes will want it. None: let go of the one that is held."""
 
     kind: Literal["ahead"] = "ahead"
-    file: str
-    seal: Seal
+    file: str | None
+    seal: Seal | None
 
 
 class Parsed(Frozen):

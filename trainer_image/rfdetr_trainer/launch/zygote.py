@@ -216,7 +216,7 @@ def load_ahead(module: str, order: Ahead) -> None:
     load = getattr(sys.modules.get(module), "load_ahead", None)
     if load is not None:
         with contextlib.suppress(Exception):
-            load(Path(order.file), order.seal)
+            load(order.file and Path(order.file), order.seal)
 
 
 def main(argv: list[str]) -> int:
