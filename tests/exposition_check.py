@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from programs import find
 from rfdetr_contract.metrics import Metric
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -20,7 +20,7 @@ def list_problems(text: str, contract: Iterable[Metric]) -> list[str]:
     """What is wrong with it, in sentences; with Prometheus's own tool on the path, what that says as well."""
     known = {metric.name: metric for metric in contract}
     problems = [*find_form_faults(text), *find_contract_faults(text, known)]
-    if (promtool := shutil.which("promtool")) is not None:
+    if (promtool := find("promtool")) is not None:
         problems += run_promtool(promtool, text)
     return problems
 

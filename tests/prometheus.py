@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,13 @@ from typing import Any
 
 import yaml
 
+from programs import find
+
 Json = dict[str, Any]
 PATIENCE = 30.0  # seconds until it is ready
 
 
-# What is run behind ``prefix``, where the server can be reached: the body, whatever the status.
+# ``fetch`` in a process of its own.
 FETCH = """
 import sys, urllib.error, urllib.request
 try:
@@ -34,9 +35,20 @@ sys.stdout.buffer.write(answer.read())
 """
 
 
+def fetch(url: str, prefix: Sequence[str] = ()) -> bytes:
+    """The body of the answer, whatever its status; ``prefix``: the words that run a program where the server is reached."""
+    if prefix:
+        return subprocess.run([*prefix, sys.executable, "-c", FETCH, url], check=True, capture_output=True).stdout
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.read()
+
+
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """What it says over HTTP; ``prefix``: the words that run a program in its network."""
+    """What it says over HTTP; ``prefix``: the words that run a program where it is reached."""
 
     port: int
     prefix: tuple[str, ...] = ()
@@ -44,7 +56,7 @@ class Prometheus:
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer; raises ``ValueError`` with Prometheus' own words."""
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        answer = json.loads(self._fetch(url))
+        answer = json.loads(fetch(url, self.prefix))
         if answer["status"] != "success":
             raise ValueError(f"{parameters}: {answer['error']}")
         return answer["data"]
@@ -58,19 +70,9 @@ class Prometheus:
     def is_ready(self) -> bool:
         """Whether it answers."""
         try:
-            return b"Ready" in self._fetch(f"http://127.0.0.1:{self.port}/-/ready")
+            return b"Ready" in fetch(f"http://127.0.0.1:{self.port}/-/ready", self.prefix)
         except (OSError, subprocess.CalledProcessError):
             return False
-
-    def _fetch(self, url: str) -> bytes:
-        if self.prefix:
-            command = [*self.prefix, sys.executable, "-c", FETCH, url]
-            return subprocess.run(command, check=True, capture_output=True).stdout
-        try:
-            with urllib.request.urlopen(url, timeout=20) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            return error.read()
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def running_prometheus(
     folder: Path, port: int, config: Mapping[str, Any], prefix: tuple[str, ...] = ()
 ) -> Iterator[Prometheus]:
     """Prometheus with this configuration; its data stay in the folder."""
-    program = shutil.which("prometheus")
+    program = find("prometheus")
     assert program is not None, (
         "prometheus is not on PATH; install it: apt-get install --no-install-recommends prometheus"
     )

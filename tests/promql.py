@@ -15,17 +15,6 @@ from rfdetr_contract.metrics import OPERATOR, TRAINER, Metric
 
 Json = dict[str, Any]
 BOARDS = Path(__file__).parents[1] / "charts/rfdetr-operator/files/dashboards"
-# Places that a short, healthy training without a GPU may leave empty. Regular and EMA weights that score alike are told once.
-MAY_BE_SILENT = frozenset(
-    {
-        "training-run: GPU memory A",
-        "training-run: GPU memory B",
-        "training-run: Restarts and faults C",
-        "training-run: Validation mAP 50:95 A",
-    }
-)
-
-
 # What Grafana puts in place of its own variables, at a usual zoom.
 GRAFANA = {"__rate_interval": "2m", "__interval": "30s", "__range": "1h"}
 # Labels that the scrape gives to every series: by the PodMonitor's and the ServiceMonitor's relabelling.
@@ -101,10 +90,8 @@ def read_boards() -> dict[str, Json]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(BOARDS.glob("*.json"))}
 
 
-def list_expressions() -> dict[str, str]:
+def list_expressions(boards: Mapping[str, Json]) -> dict[str, str]:
     """Every expression of every board, by board and place."""
     return {
-        f"{name}: {place}": expr
-        for name, board in read_boards().items()
-        for place, expr in read_expressions(board).items()
+        f"{name}: {place}": expr for name, board in boards.items() for place, expr in read_expressions(board).items()
     }

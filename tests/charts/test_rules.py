@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
-import yaml
 
 from charts.alert_cases import CASES, Case
 from charts.chart_rules import read_alerts, read_groups, read_rules
+from charts.promtool import run_promtool
 from programs import need
 from promql import KNOWN, Json, read_selectors
 
@@ -33,14 +32,6 @@ ALERTS = {
 def promtool() -> str:
     """The program that knows the rules of rules."""
     return need("promtool")
-
-
-def run_promtool(promtool: str, *arguments: str, files: dict[str, Json], folder: Path) -> str:
-    """What promtool says of these files; empty when it is content."""
-    for name, content in files.items():
-        (folder / name).write_text(yaml.safe_dump(content))
-    done = subprocess.run([promtool, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 def build_test(case: Case) -> Json:

@@ -14,6 +14,7 @@ from cluster.harness import external
 from cluster.harness.cluster import Cluster, running
 from cluster.harness.paths import REPOSITORY, HarnessError, read_paths
 from cluster.harness.plain_install import build_manifest
+from cluster.harness.releases import Release
 from cluster.harness.timings import Stopwatch, Timings
 from cluster.harness.workspace import (
     Claim,
@@ -25,6 +26,7 @@ from cluster.harness.workspace import (
     describe_failure,
     remove_leftovers,
 )
+from cluster.scrapes import build_kinds
 
 TIMINGS = pytest.StashKey[Timings]()
 FAILED = pytest.StashKey[bool]()
@@ -135,6 +137,28 @@ def operator(cluster: Cluster, crds: None) -> Iterator[str]:
         pytest.fail(f"{error}\n{describe_failure(cluster, OPERATOR_NAMESPACE)}", pytrace=False)
     yield OPERATOR_NAMESPACE
     cluster.kubectl("delete", "-f", "-", "--wait=false", stdin=manifest)
+
+
+@pytest.fixture
+def make_release(cluster: Cluster, tmp_path: Path) -> Callable[[str, str], Release]:
+    """A release that is not installed yet, by name and namespace."""
+    return lambda name, namespace: Release(cluster, name, namespace, tmp_path)
+
+
+@pytest.fixture
+def crd_afterwards(cluster: Cluster) -> Iterator[None]:
+    """Afterwards the CRD is there without a release, as other tests want it."""
+    yield
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
+
+
+@pytest.fixture
+def monitoring_kinds(cluster: Cluster) -> Iterator[None]:
+    """The kinds of the Prometheus operator are served."""
+    cluster.kubectl("apply", "-f", "-", stdin=build_kinds())
+    cluster.kubectl("wait", "--for=condition=Established", "-f", "-", "--timeout=30s", stdin=build_kinds())
+    yield
+    cluster.kubectl("delete", "-f", "-", "--timeout=30s", stdin=build_kinds())
 
 
 @pytest.fixture

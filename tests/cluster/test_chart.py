@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,6 @@ pytestmark = pytest.mark.cluster
 
 CRD = "crd/rfdetrtrainingjobs.rfdetr.io"
 CONTROLLERS = {"kube-controller-manager", "kube-apiserver"}
-
-
-@pytest.fixture
-def make_release(cluster: Cluster, tmp_path: Path) -> Callable[[str, str], Release]:
-    """A release that is not installed yet, by name and namespace."""
-    return lambda name, namespace: Release(cluster, name, namespace, tmp_path)
-
-
-@pytest.fixture
-def crd_afterwards(cluster: Cluster) -> Iterator[None]:
-    """Afterwards the CRD is there without a release, as other tests want it."""
-    yield
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from cluster.harness import nodes
 from cluster.harness.cluster import Cluster
@@ -40,31 +39,6 @@ def list_commands() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*plain, *ordered]))
 
 
-def build_monitoring() -> str:
-    """The kinds that the chart's monitors and rules need: their names, and any content."""
-    return yaml.safe_dump_all(
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{kind.lower()}s.monitoring.coreos.com"},
-            "spec": {
-                "group": "monitoring.coreos.com",
-                "names": {"kind": kind, "plural": f"{kind.lower()}s"},
-                "scope": "Namespaced",
-                "versions": [
-                    {
-                        "name": "v1",
-                        "served": True,
-                        "storage": True,
-                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-                    }
-                ],
-            },
-        }
-        for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")
-    )
-
-
 def tag_images(cluster: Cluster, trainer: str) -> None:
     """The names that the pages use, on every node."""
     for node in nodes.NODES:
@@ -76,14 +50,12 @@ def tag_images(cluster: Cluster, trainer: str) -> None:
 
 
 @pytest.fixture
-def fresh(own_cluster: Cluster) -> Iterator[Cluster]:
+def fresh(own_cluster: Cluster, monitoring_kinds: None) -> Iterator[Cluster]:
     """A cluster without our resource and with the Prometheus operator's; afterwards ours is there again, for other tests."""
-    own_cluster.kubectl("apply", "-f", "-", stdin=build_monitoring())
     own_cluster.kubectl("delete", "-f", str(REPOSITORY / "crds"), "--ignore-not-found", "--timeout=60s", seconds=90)
     yield own_cluster
     own_cluster.kubectl("delete", "namespace", "rfdetr-system", "--ignore-not-found", "--timeout=60s", seconds=90)
     own_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(REPOSITORY / "crds"))
-    own_cluster.kubectl("delete", "-f", "-", "--wait=false", stdin=build_monitoring())
 
 
 @pytest.fixture

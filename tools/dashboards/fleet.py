@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.dashboards.board import Board, Row
 from tools.dashboards.looks import PATIENCE, PODS, color_phases
 from tools.dashboards.panels import Curves, Query, Stat, Steps, Table, paint
-from tools.dashboards.queries import EACH, JOBS
+from tools.dashboards.queries import ALL_TIME, EACH, JOBS
 from tools.dashboards.shared import REPLACED, jobs_by_state, number
 
 ACTIVE = f'and on ({EACH}) max by ({EACH}) (rfdetr_job_status_phase{{{JOBS}, phase=~"Pending|Starting|Running|Restarting|Resizing"}}) == 1'
@@ -19,9 +19,10 @@ def each(metric: str, *labels: str) -> str:
 
 
 def kept(metric: str, *labels: str) -> str:
-    """The value now, or the last one within the time range: a job that has ended keeps its row complete."""
-    chosen = ", ".join((JOBS, *labels))
-    return f"({each(metric, *labels)} or max by ({EACH}) (last_over_time({metric}{{{chosen}}}[$__range])))"
+    """The value now; of a job that has ended, what the pod that came furthest told last: others were replaced by it."""
+    told = f"last_over_time({metric}{{{', '.join((JOBS, *labels))}}}[{ALL_TIME}])"
+    furthest = f"topk by ({EACH}) (1, last_over_time(rfdetr_train_step{{{JOBS}}}[{ALL_TIME}]))"
+    return f"({each(metric, *labels)} or max by ({EACH}) ({told} and on ({EACH}, instance) {furthest}))"
 
 
 def seconds(*labels: str) -> str:

@@ -43,7 +43,8 @@ class Release:
 
     @property
     def fullname(self) -> str:
-        return f"{self.name}-rfdetr-operator"
+        """A release that is named after the chart is not named twice."""
+        return self.name if CHART.name in self.name else f"{self.name}-{CHART.name}"
 
     def command(self, *argv: str) -> list[str]:
         """The words that run Helm for this release's namespace."""

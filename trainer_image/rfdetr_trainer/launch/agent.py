@@ -209,7 +209,7 @@ class Agent:
             self._end_here(build_failed(error))
 
     async def _read_ahead(self) -> None:
-        """While the fork server imports, another processor hashes what this pod will probably resume from."""
+        """While the fork server imports, or rank 0's pod is replaced: hash what this pod will probably resume from."""
         newest = await in_thread(self._storage.hash_newest)
         if newest is not None and newest.seal is not None:
             self._server.load_ahead(newest.file, newest.seal)
@@ -251,6 +251,7 @@ class Agent:
                 continue
             tries = 0
             await self._talk(channel, flags)
+            self._spawn(self._read_ahead())
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _wait_for_leader(self, place: str, error: OSError, tries: int) -> None:
