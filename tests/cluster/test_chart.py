@@ -224,4 +224,4 @@ def test_the_manifest_without_helm_is_taken_by_the_api_server(crd_afterwards: No
         kubectl("apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", manifest)
         kubectl("-n", "rfdetr-system", "get", "deployment/rfdetr-operator", "serviceaccount/rfdetr-operator")
     finally:
-        kubectl("delete", "-f", manifest, "--ignore-not-found", "--timeout=60s", seconds=90)
+        kubectl("delete", "-f", manifest, "--ignore-not-found", "--timeout=150s", seconds=180)

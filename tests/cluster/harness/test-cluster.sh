@@ -7,10 +7,6 @@ repository=$(cd "$here/../../.." && pwd)
 cd "$repository"
 python=$repository/.venv/bin/python
 suite=("$python" -m pytest tests/cluster -m cluster "$@")
-# Long ones, on request: two builds of an image compared, and the documentation's commands from first to last.
-if [[ ${RFDETR_TEST_ALL:-} != 1 ]]; then
-  suite+=(--ignore tests/cluster/test_images.py --ignore tests/cluster/test_docs.py)
-fi
 
 if [[ ${RFDETR_TEST_CLUSTER:-} == 1 && -n ${KUBECONFIG:-} ]]; then
   exec "${suite[@]}"
