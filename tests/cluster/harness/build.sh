@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs of a cluster, built from Go modules into $RFDETR_CLUSTER_CACHE/bin: build.sh [kubernetes|etcd|containerd|coredns|helm|registry ...]
+# The programs of a cluster, built from Go modules into $RFDETR_CLUSTER_CACHE/bin: build.sh [kubernetes|etcd|containerd|coredns|helm|registry|actionlint ...]
 # A program that is there at the wanted version (bin/.NAME) is left alone.
 set -euo pipefail
 
@@ -126,11 +126,20 @@ build_registry() {
   compile registry "$REGISTRY" "" "$module/cmd/registry"
 }
 
+build_actionlint() {
+  local module=github.com/rhysd/actionlint
+  is_built "$ACTIONLINT" actionlint && return
+  need_go
+  write_module actionlint "$module" "$ACTIONLINT" "$module/cmd/actionlint"
+  compile actionlint "$ACTIONLINT" "" "$module/cmd/actionlint"
+}
+
 mkdir -p "$cache/bin" "$cache/mod"
-(($# > 0)) || set -- kubernetes etcd containerd coredns helm registry
+(($# > 0)) || set -- kubernetes etcd containerd coredns helm registry actionlint
 for part; do
   case $part in
     kubernetes | etcd | containerd | coredns | helm | registry) (build_"$part") ;;
-    *) die "unknown part '$part'; one of kubernetes, etcd, containerd, coredns, helm, registry" ;;
+    actionlint) (build_actionlint) || echo "build.sh: no actionlint: the release's workflow is looked at by zizmor alone" >&2 ;;
+    *) die "unknown part '$part'; one of kubernetes, etcd, containerd, coredns, helm, registry, actionlint" ;;
   esac
 done
