@@ -48,8 +48,12 @@ class Volume:
         return os.write(descriptor, data)
 
     def begin_writeback(self, descriptor: int, offset: int, size: int) -> None:
-        """Ask for what was just written to go to the disk soon: Linux writes back what it is told is not needed."""
-        os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
+        """Ask for what was just written to go to the disk soon: Linux writes back what it is told is not needed.
+
+        A hint: a file system that does not take it writes at the fsync.
+        """
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
 
     def fsync(self, descriptor: int) -> None:
         """Make a file's content durable."""
