@@ -8,9 +8,8 @@ from rfdetr_contract import names
 from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.run import DatasetRun, JobRef, ModelRun, RunConfig, Topology, TrainingRun
 
-SMALL: dict[
-    str, Any
-] = {  # overrides of a model that proves plumbing, not learning; the patch size is the variant's affair
+# Overrides of a model that proves plumbing, not learning; the patch size is the variant's affair.
+SMALL: dict[str, Any] = {
     "num_windows": 1,
     "dec_layers": 1,
     "num_queries": 10,

@@ -17,6 +17,7 @@ import yaml
 
 from cluster.harness.paths import REPOSITORY, TRAINING_UID
 from cluster.harness.workspace import Claim
+from runs import SMALL
 
 Job = dict[str, Any]
 Kubectl = Callable[..., str]
@@ -26,16 +27,7 @@ SMOKE_MODEL = {
     "variant": "nano",
     "resolution": 64,
     "pretrainWeights": "none",
-    "overrides": {
-        "patch_size": 16,
-        "num_windows": 1,
-        "dec_layers": 1,
-        "num_queries": 10,
-        "num_select": 10,
-        "group_detr": 1,
-        "hidden_dim": 64,
-        "out_feature_indexes": [1, 2],
-    },
+    "overrides": {"patch_size": 16, **SMALL},
 }
 SMOKE_TRAINING = {
     "epochs": 3,

@@ -71,13 +71,13 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         pod_uid: str = "",
         patience: Patience | None = None,
         volume: Volume = VOLUME,
-        seal: Callable[[Sealed], None] = lambda _: None,
+        tell_sealed: Callable[[Sealed], None] = lambda _: None,
     ) -> None:
         self._folder = folder
         self._facts = facts
         self._resume = resume
         self._tell = tell
-        self._seal_new = seal  # told of each set that was hashed here
+        self._tell_sealed = tell_sealed  # of each set, once it is hashed and durable
         known = resume.seal if resume else None
         self._seal = known if known is not None and known.pod_uid == pod_uid else None
         self._patience = patience or Patience()
@@ -166,7 +166,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self.fault, self._durable = None, order.moment
         self.cost = Cost(order.stall, time.monotonic() - order.began)
         self._tell(build_state(manifest), None)
-        self._seal_new(sealed)
+        self._tell_sealed(sealed)
         if order.name is not None:
             self._name(order.moment, order.name)
         with log_refusal("what is surplus"):

@@ -65,7 +65,7 @@ def build_saving(run: RunConfig, this: Round, facts: DatasetFacts, reporter: Pro
         build_tell(reporter, meter),
         pod_uid=this.pod_uid,
         patience=Patience(last=max(run.limits.stop_seconds - LAST_WORDS, 1.0)),
-        seal=lambda sealed: this.line.send(sealed=sealed),
+        tell_sealed=lambda sealed: this.line.send(sealed=sealed),
     )
     reporter.scored = lambda score: setattr(storage, "score", score)
     losses = count_losses(read_claims(folder.generations), time.time())

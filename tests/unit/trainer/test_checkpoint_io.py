@@ -34,12 +34,14 @@ def make_io(
     told: Tell | None = None,
     *,
     patience: Patience | None = None,
-    seal: Callable[[Sealed], None] = lambda _: None,
+    tell_sealed: Callable[[Sealed], None] = lambda _: None,
     **keep: Any,
 ) -> DurableCheckpointIO:
     """The plugin of generation 2 over a fresh folder."""
     folder, facts = RunFolder(root), make_facts()
-    return DurableCheckpointIO(folder, facts, Keep(**keep), None, told or Told(), patience=patience, seal=seal)
+    return DurableCheckpointIO(
+        folder, facts, Keep(**keep), None, told or Told(), patience=patience, tell_sealed=tell_sealed
+    )
 
 
 def steps(root: Path) -> list[int]:
@@ -132,7 +134,7 @@ def test_a_file_that_this_pod_has_hashed_is_not_hashed_again_and_any_other_is(tm
 def test_a_saver_names_the_file_that_it_has_hashed(tmp_path: Path) -> None:
     """The launcher takes its word for that very file, and reads any other."""
     told: list[Sealed] = []
-    io, folder = make_io(tmp_path, seal=told.append), RunFolder(tmp_path)
+    io, folder = make_io(tmp_path, tell_sealed=told.append), RunFolder(tmp_path)
     save(io, make_checkpoint(1), folder.checkpoints / "step.ckpt")
     (sealed,), found, digests = told, scan(folder.checkpoints)[0], Digests()
     digests.learn(found, sealed.mtime_ns, sealed.inode)
