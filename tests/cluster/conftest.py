@@ -139,6 +139,11 @@ def operator(cluster: Cluster, crds: None) -> Iterator[str]:
     cluster.kubectl("delete", "-f", "-", "--wait=false", stdin=manifest)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Releases come first: the suite's own operator has the chart's default names, and serves every namespace."""
+    items.sort(key=lambda item: "make_release" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture
 def make_release(cluster: Cluster, tmp_path: Path) -> Callable[[str, str], Release]:
     """A release that is not installed yet, by name and namespace."""
