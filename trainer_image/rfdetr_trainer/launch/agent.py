@@ -42,7 +42,7 @@ from rfdetr_trainer.launch.wire import (
     Warm,
 )
 from rfdetr_trainer.manifest import RunFolder
-from rfdetr_trainer.resume import Digests
+from rfdetr_trainer.resume import Digests, Seal
 
 RESULT_EVERY = 8  # tries to connect between two looks at the result
 LOG_SECONDS = 5.0
@@ -118,7 +118,7 @@ class Agent:
                 sealed = order.model_copy(update={"resume": self._storage.reseal(order.resume)})
                 self._crew.start(self._server, sealed)
                 if self._leader is None:  # no newer checkpoint is heard of here
-                    self._server.load_ahead(None, None)
+                    self._load_ahead(None, None)
             case node.SignalWorkers(number):
                 self._server.signal(number)
 
@@ -211,8 +211,11 @@ class Agent:
     async def _read_ahead(self) -> None:
         """While the fork server imports, or rank 0's pod is replaced: hash what this pod will probably resume from."""
         newest = await in_thread(self._storage.hash_newest)
-        if newest is not None and newest.seal is not None:
-            self._server.load_ahead(newest.file, newest.seal)
+        if newest is not None and newest.seal is not None and not self._state.alive:
+            self._load_ahead(newest.file, newest.seal)
+
+    def _load_ahead(self, file: str | None, seal: Seal | None) -> None:
+        self._server.load_ahead(file, seal)  # of the fork server that lives now: one that was killed is replaced
 
     async def _judge(self) -> None:
         """What is wrong here is wrong for the run: the others are told before this launcher ends."""
@@ -235,7 +238,7 @@ class Agent:
             self._facts = preflight.check(self._run, self._settings.data_root)
 
     async def _lead(self, flags: Flags) -> None:
-        self._leader = Leader(self._storage, self.board, self._end_here, self._server.load_ahead)
+        self._leader = Leader(self._storage, self.board, self._end_here, self._load_ahead)
         await self._leader.start(flags.master_port)
         await wait_for_name(flags.master_addr)
 
