@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import ours, stock, workload
 from benchmarks.recovery import Recovery, Side, create_watch, describe_stages, recover
 from benchmarks.result import Benchmark, Measured, Say, WentWrong
-from rfdetr_trainer.launch.settings import PRELOAD, WORKER
+from rfdetr_trainer.launch.spawn import PRELOAD, WORKER
 
 ALLOWANCE = 1.0  # seconds beyond the import
 GOAL = 1.0

@@ -16,7 +16,8 @@ from benchmarks.peers import bare_loop
 from benchmarks.processes import kill
 from benchmarks.recovery import Recovery, Side, create_watch, describe_stages, recover
 from benchmarks.result import Benchmark, Measured, Say, WentWrong
-from rfdetr_trainer.launch.settings import ENV_PREFLIGHT_MODULE, ENV_PRELOAD, ENV_WORKER_MODULE
+from rfdetr_trainer.launch.settings import ENV_PREFLIGHT_MODULE
+from rfdetr_trainer.launch.spawn import ENV_PRELOAD, ENV_WORKER_MODULE
 
 GOAL_DONE, GOAL_BEGINS, GOAL_BARE = 5.0, 8.0, 25.0
 STATIC_SECONDS = 30.0  # in which the static flags have to show a step

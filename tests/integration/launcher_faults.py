@@ -20,7 +20,8 @@ import pytorch_lightning as pl
 from integration.launcher_pods import PATHS, Cluster, build_run
 from rfdetr_contract.batch import BatchPlan
 from rfdetr_contract.run import CheckpointRun, DatasetRun, RunConfig
-from rfdetr_trainer.launch.settings import ENV_PREFLIGHT_MODULE, ENV_PRELOAD, ENV_WORKER_MODULE, PREFLIGHT, PRELOAD
+from rfdetr_trainer.launch.settings import ENV_PREFLIGHT_MODULE, PREFLIGHT
+from rfdetr_trainer.launch.spawn import ENV_PRELOAD, ENV_WORKER_MODULE, PRELOAD
 from runs import SMALL, make_model
 from trainer_callback import Marks
 from trainer_marks import ENV_MARKS, Mark, read_marks, write_plugin

@@ -20,7 +20,7 @@ from integration.test_training import make_run
 from rfdetr_contract.metrics import TRAINER
 from rfdetr_contract.report import ExitCode
 from rfdetr_contract.run import CheckpointRun, EarlyStoppingRun, RunConfig, Topology
-from rfdetr_trainer.launch.settings import PRELOAD
+from rfdetr_trainer.launch.spawn import PRELOAD
 
 NEED_A_GPU = {"rfdetr_train_gpu_memory_allocated_bytes", "rfdetr_train_gpu_memory_peak_bytes"}
 PAUSE = 0.25  # seconds between two scrapes

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import NoReturn
 
+from rfdetr_trainer.launch.spawn import build_words, spawn
+
 SAVED_NOTHING = 75  # the contract's ExitCode.PREEMPTED, before the contract is imported
 
 
@@ -21,9 +23,19 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """The exit code of the launcher; its report is left in the termination log."""
     # The kernel drops signals that process 1 has no handler for, and the imports below take a moment.
     signal.signal(signal.SIGTERM, leave_early)
-    from rfdetr_trainer.launch.run import run
+    if {"-h", "--help"} & set(argv):
+        from rfdetr_trainer.launch.flags import HELP
 
-    return run(argv, environ)
+        print(HELP)
+        return 0
+    words = build_words(environ, argv)
+    first = spawn(words)
+    try:
+        from rfdetr_trainer.launch.run import run
+
+        return run(environ, first, words)
+    finally:
+        first.kill()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from rfdetr_trainer.launch.goodput import read_age
 from rfdetr_trainer.launch.leader import Leader
 from rfdetr_trainer.launch.logs import LogFiles, say
 from rfdetr_trainer.launch.settings import Settings
+from rfdetr_trainer.launch.spawn import Spawned, spawn
 from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, read_result
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import (
@@ -52,10 +53,11 @@ UNFIT_SECONDS = 3.0  # for telling the others that this node cannot take part
 class Agent:
     """The launcher of one pod, from its first line to its report."""
 
-    def __init__(self, settings: Settings, run: RunConfig, argv: list[str], folder: Path) -> None:
+    def __init__(self, settings: Settings, run: RunConfig, first: Spawned, words: list[str], folder: Path) -> None:
         self._settings = settings
         self._run = run
-        self._argv = argv
+        self._first = first
+        self._words = words
         self._folder = folder
         self._state = node.State(ranks=())
         self._events: asyncio.Queue[node.Event] = asyncio.Queue()
@@ -77,7 +79,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_to_stop)
-        self._server = ForkServer(self._settings, self._argv, self._hear)
+        self._server = ForkServer(self._first, self._hear)
         self._spawn(self._join())
         try:
             report = await self._serve()
@@ -191,7 +193,7 @@ class Agent:
         self._events.put_nowait(node.ZygoteLost())
         self._preloaded = False
         self._parsed = asyncio.get_running_loop().create_future()
-        self._server = ForkServer(self._settings, self._argv, self._hear)
+        self._server = ForkServer(spawn(self._words), self._hear)
 
     async def _join(self) -> None:
         try:

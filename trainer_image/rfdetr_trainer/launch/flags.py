@@ -11,6 +11,11 @@ from rfdetr_trainer.launch.wire import Parsed
 
 HONOURED = ("nnodes", "nproc_per_node", "node_rank", "master_addr", "master_port")
 CHOICES = ", ".join(f"--{name.replace('_', '-')}" for name in HONOURED)
+HELP = f"""\
+usage: python -m rfdetr_trainer.launch {CHOICES.replace(",", "")}
+
+Starts the RF-DETR training processes of one node, as torchrun does, and keeps them together with those of the other
+nodes. The run itself is read from the file that $RFDETR_RUN_CONFIG names."""
 
 
 class UsageError(ConfigError):

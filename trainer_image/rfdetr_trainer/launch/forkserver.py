@@ -1,4 +1,4 @@
-"""The launcher's end of the fork server: it starts it, gives it orders, and hears of its children."""
+"""The launcher's end of the fork server: it gives it orders, and hears of its children."""
 
 from __future__ import annotations
 
@@ -7,31 +7,22 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 
-from rfdetr_trainer.launch.settings import Settings
+from rfdetr_trainer.launch.spawn import Spawned
 from rfdetr_trainer.launch.wire import FROM_ZYGOTE, Ahead, Fork, FromZygote, Signal, Warm
 from rfdetr_trainer.launch.zygote import MESSAGE_SIZE
 from rfdetr_trainer.resume import Seal
 
-SEND_BUFFER = 1 << 19
 CLOSE_SECONDS = 1.0
 
 
 class ForkServer:
     """One fork server process. ``hear`` gets its messages, and None once it is dead."""
 
-    def __init__(self, settings: Settings, flags: list[str], hear: Callable[[FromZygote | None], None]) -> None:
+    def __init__(self, spawned: Spawned, hear: Callable[[FromZygote | None], None]) -> None:
         self._hear = hear
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        self._control.settimeout(0)
-        command = [sys.executable, "-m", "rfdetr_trainer.launch.zygote", str(theirs.fileno()), str(os.getpid())]
-        command += [settings.worker, settings.preload, "--", *flags]
-        # Started from the main thread: the kernel's tie to the parent is one to the thread that forked.
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
-        theirs.close()
+        self._process, self._control = spawned.process, spawned.control
         self._serves = False
         asyncio.get_running_loop().add_reader(self._control, self._read)
 

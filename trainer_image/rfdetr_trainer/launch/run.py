@@ -12,21 +12,15 @@ from rfdetr_contract import names
 from rfdetr_contract.report import ExitCode, RunReport, exit_code
 from rfdetr_trainer.errors import ConfigError
 from rfdetr_trainer.launch.agent import Agent
-from rfdetr_trainer.launch.flags import CHOICES
 from rfdetr_trainer.launch.http import Look, serve_http
 from rfdetr_trainer.launch.logs import say
 from rfdetr_trainer.launch.settings import Settings, build_settings, load_run
+from rfdetr_trainer.launch.spawn import Spawned
 from rfdetr_trainer.launch.storage import build_crashed, build_failed, read_result
 from rfdetr_trainer.manifest import RunFolder
 
-HELP = f"""\
-usage: python -m rfdetr_trainer.launch {CHOICES.replace(",", "")}
 
-Starts the RF-DETR training processes of one node, as torchrun does, and keeps them together with those of the other
-nodes. The run itself is read from the file that $RFDETR_RUN_CONFIG names."""
-
-
-async def launch(settings: Settings, argv: list[str]) -> RunReport:
+async def launch(settings: Settings, first: Spawned, words: list[str]) -> RunReport:
     """The run, from its configuration to its end."""
     config = load_run(settings.run_config)
     result = read_result(RunFolder.of(settings.output_root, config))
@@ -34,7 +28,7 @@ async def launch(settings: Settings, argv: list[str]) -> RunReport:
         say("this run is already complete")
         return result
     with tempfile.TemporaryDirectory(prefix="rfdetr-") as folder:
-        agent = Agent(settings, config, argv, Path(folder))
+        agent = Agent(settings, config, first, words, Path(folder))
         server = await open_http(settings.http_port, lambda: agent.board.look(time.time()))
         say(f"serving /metrics on port {server.sockets[0].getsockname()[1]}")
         try:
@@ -59,27 +53,24 @@ def write_report(path: Path, report: RunReport) -> None:
         say(f"could not write the report to {path}: {error.strerror}")
 
 
-def run_to_report(settings: Settings, argv: list[str]) -> RunReport:
+def run_to_report(settings: Settings, first: Spawned, words: list[str]) -> RunReport:
     """The run's report, whatever happens."""
     try:
-        return asyncio.run(launch(settings, argv))
+        return asyncio.run(launch(settings, first, words))
     except (ConfigError, OSError) as error:
         return build_failed(error)
     except Exception as error:  # noqa: BLE001 - the process's last line of defence: even a bug of ours leaves a report
         return build_crashed(error)
 
 
-def run(argv: list[str], environ: Mapping[str, str]) -> int:
-    """The exit code of the launcher; its report is left in the termination log."""
-    if {"-h", "--help"} & set(argv):
-        print(HELP)
-        return ExitCode.OK
+def run(environ: Mapping[str, str], first: Spawned, words: list[str]) -> int:
+    """The exit code of the launcher whose first fork server is being warmed; its report is left in the log."""
     try:
         settings = build_settings(environ)
     except ConfigError as error:
         say(error.message)
         return ExitCode.CONFIG_ERROR
-    report = run_to_report(settings, argv)
+    report = run_to_report(settings, first, words)
     write_report(settings.termination_log, report)
     reason = f" ({report.reason})" if report.reason else ""
     say(f"{report.outcome}{reason}: {report.message}" if report.message else f"{report.outcome}{reason}")

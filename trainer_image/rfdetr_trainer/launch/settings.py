@@ -13,12 +13,6 @@ from rfdetr_contract import names
 from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import ConfigError
 
-WORKER = "rfdetr_trainer.worker"
-PRELOAD = (
-    "torch,torch.distributed.algorithms.ddp_comm_hooks,pytorch_lightning,rfdetr.training,vernier,pycocotools.cocoeval"
-)
-ENV_WORKER_MODULE = "RFDETR_WORKER_MODULE"
-ENV_PRELOAD = "RFDETR_PRELOAD"
 ENV_PREFLIGHT_MODULE = "RFDETR_PREFLIGHT_MODULE"
 PREFLIGHT = "rfdetr_trainer.preflight"
 
@@ -33,14 +27,11 @@ class Settings:
     http_port: int
     termination_log: Path
     pod_uid: str
-    worker: str
-    preload: str
     preflight: str  # the module whose ``check(run, data_root)`` judges the data set; empty: none
 
 
 def build_settings(environ: Mapping[str, str]) -> Settings:
     """The settings; what is not set has the pod's own paths."""
-    worker = environ.get(ENV_WORKER_MODULE) or WORKER
     port = environ.get(names.ENV_HTTP_PORT) or str(names.HTTP_PORT)
     if not port.isdecimal():
         raise ConfigError(f"{names.ENV_HTTP_PORT}={port} must be a port number (0: any free one)")
@@ -52,8 +43,6 @@ def build_settings(environ: Mapping[str, str]) -> Settings:
         http_port=int(port),
         termination_log=Path(environ.get(names.ENV_TERMINATION_LOG) or names.TERMINATION_LOG),
         pod_uid=environ.get(names.ENV_POD_UID) or uuid.uuid4().hex,
-        worker=worker,
-        preload=environ.get(ENV_PRELOAD, PRELOAD) + f",{worker}",
         preflight=environ.get(ENV_PREFLIGHT_MODULE, PREFLIGHT),
     )
 
