@@ -1,62 +1,66 @@
-"""A step of our trainer against one of a plain DDP loop with the same network, losses, optimizer and EMA."""
+"""A step of our trainer against one of a plain DDP loop with the same network, losses, optimizer and EMA, by turns."""
 
 from __future__ import annotations
 
-import json
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 from typing import Final
 
-from benchmarks import stock, workload
-from benchmarks.processes import read_last_lines, running
-from benchmarks.result import Benchmark, Measured, Say, WentWrong
-from benchmarks.short_training import Training, create_start
+from benchmarks import ours, stock, workload
+from benchmarks.recovery import create_watch
+from benchmarks.result import Benchmark, Measured, Say
+from benchmarks.short_training import RANKS, create_start
+from benchmarks.turns import Player, take_turns
+from rfdetr_contract.run import CheckpointRun
 
 GOAL: Final = 0.99
-WARM_UP: Final = 3
+WARM_UP: Final = 5
+STEPS: Final = 10  # of a turn
 SCRIPT: Final = stock.PEERS / "plain_ddp.py"
 
 
-def time_ours(data: Path, folder: Path, weights: Path) -> float:
-    """The median step of the slowest rank, in milliseconds: what callbacks, metrics and agreement cost is in it."""
-    training = Training("ours", data, folder, weights, epochs=2)
-    training.go()
-    return max(float(median(file["steps_ns"])) for file in training.read().last) / 1e6
-
-
-def time_plain(data: Path, folder: Path, weights: Path) -> float:
-    """The same of the loop."""
-    agent = stock.Stock("plain", folder, [str(SCRIPT), str(data), str(folder), str(weights)], static=True)
+def open_ours(stack: ExitStack, data: Path, folder: Path, weights: Path) -> Player:
+    """Our launcher and its ranks with all of their callbacks; no checkpoint is due."""
     folder.mkdir()
-    command = [word for word in agent.build_command(0) if not word.startswith("--max-restarts")]
-    with running(command, workload.build_env(), folder / "log") as program:
-        if program.wait_end(150):
-            raise WentWrong(f"the plain loop failed: {read_last_lines(folder / 'log')}")
-    spans = [json.loads(file.read_text())[WARM_UP:] for file in folder.glob("plain-*.json")]
-    return max(float(median(each)) for each in spans) / 1e6
+    watch, env = create_watch(folder)
+    run = ours.build_run(1, RANKS, data.name)
+    model = run.model.model_copy(update={"pretrain_weights": weights.name})
+    run = run.model_copy(update={"model": model, "checkpoints": CheckpointRun()})
+    (node,) = ours.build_nodes(run, data, folder, env)
+    return Player("ours", stack.enter_context(node.start()), watch, RANKS)
+
+
+def open_plain(stack: ExitStack, data: Path, folder: Path, weights: Path) -> Player:
+    """The loop under torchrun."""
+    folder.mkdir()
+    watch, env = create_watch(folder)
+    words = [str(SCRIPT), str(data), str(folder), str(weights)]
+    agent = stock.Stock("plain", folder, words, processes=RANKS, static=True, env=env)
+    return Player("plain", stack.enter_context(agent.start()), watch, RANKS)
 
 
 def measure(short: bool, say: Say) -> Measured:
     workload.check_machine()
     workload.write_bytecode()
-    mine: list[float] = []
-    theirs: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="rfdetr-benchmark-") as name:
-        data, weights = create_start(Path(name))
-        for block in range(1 if short else 4):
-            sides = [(mine, time_ours, f"ours-{block}"), (theirs, time_plain, f"plain-{block}")]
-            # The order turns, so that a machine that grows busier favours neither side.
-            for found, run, place in sides if block % 2 == 0 else reversed(sides):
-                found.append(run(data, Path(name) / place, weights))
-                say(f"{place}: {found[-1]:.0f} ms a step")
+    with tempfile.TemporaryDirectory(prefix="rfdetr-benchmark-") as name, ExitStack() as stack:
+        folder = Path(name)
+        data, weights = create_start(folder, workload.IMAGES)
+        mine = open_ours(stack, data, folder / "ours", weights)
+        say(f"ours warm: {mine.play(WARM_UP) * 1e3:.0f} ms a step")
+        theirs = open_plain(stack, data, folder / "plain", weights)
+        say(f"the plain loop warm: {theirs.play(WARM_UP) * 1e3:.0f} ms a step")
+        own, plain = take_turns((mine, theirs), 10 if short else 50, STEPS)
     return Measured(
-        ours=tuple(mine),
-        peer=tuple(theirs),
+        ours=tuple(seconds * 1e3 for seconds in own),
+        peer=tuple(seconds * 1e3 for seconds in plain),
         unit="ms a step",
         goal=GOAL,
         against="a plain DDP loop",
-        notes=("two gloo ranks on this machine; median step of the slower rank; ours with all of its callbacks",),
+        notes=(
+            f"two gloo ranks each, by turns of {STEPS} steps while the other training stands still",
+            "median step of the slower rank; ours with all of its callbacks",
+        ),
     )
 
 

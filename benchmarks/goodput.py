@@ -169,9 +169,13 @@ def measure(short: bool, say: Say) -> list[Measured]:
         workload.create_dataset(data)
         mine, split, wrong = try_ours(data, folder / "ours", faults, seconds, say)
         theirs = try_stock(data, folder / "stock", faults, seconds, say)
+        imports = workload.time_import(say)
     cost = (mine.window - mine.useful) / len(faults)
     hourly = simulate([cost], HOUR, MONTH, SEED)
+    replaced = sum(fault.kind != "kill worker" for fault in faults)
     notes = (
+        f"{replaced} of {len(faults)} faults took a pod; a fresh process imports for {imports:.1f} s",
+        f"these imports alone are {100 * replaced * imports / seconds:.1f} % of the time: no less can be lost",
         f"faults: {', '.join(f'{fault.kind} {fault.rank} at {fault.at:.0f} s' for fault in faults)}",
         f"a fault costs {cost:.1f} s, saves included: {BOUND:.0f} % are lost at one in {100 * cost / BOUND:.0f} s",
         f"simulated with that cost and a fault an hour for a month: {hourly:.2f} % are useful",

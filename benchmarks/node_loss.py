@@ -6,32 +6,18 @@ comes, and with a store of its own for each round.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import ours, stock, workload
 from benchmarks.recovery import Recovery, Side, create_watch, describe_stages, recover
 from benchmarks.result import Benchmark, Measured, Say, WentWrong
-from rfdetr_trainer.launch.spawn import PRELOAD, WORKER
 
 ALLOWANCE = 1.0  # seconds beyond the import
 GOAL = 1.0
 STOCK_SECONDS = 45.0
 LONG_STOCK_SECONDS = 90.0
-
-
-def measure_import(say: Say) -> float:
-    """Seconds that a fresh process takes to import what a worker needs, while nothing else of the benchmark runs."""
-    started = time.monotonic()
-    command = [sys.executable, "-c", f"import {PRELOAD}, {WORKER}"]
-    subprocess.run(command, env=workload.build_env(), check=True, capture_output=True)
-    seconds = time.monotonic() - started
-    say(f"import in a fresh process: {seconds:.2f} s")
-    return seconds
 
 
 def lose_nodes(dataset: Path, folder: Path, lost: tuple[int, ...], say: Say) -> list[Recovery]:
@@ -92,10 +78,10 @@ def measure(short: bool, say: Say) -> list[Measured]:
         folder = Path(name)
         data = folder / "digits"
         workload.create_dataset(data)
-        imports = [measure_import(say)]
+        imports = [workload.time_import(say)]
         for block in range(blocks):
             found += lose_nodes(data, folder / f"block-{block}", lost, say)
-            imports.append(measure_import(say))
+            imports.append(workload.time_import(say))
         best = [lose_stock(data, folder / f"best-{each}", stock.OWN_STORE, limit, say) for each in range(tries)]
         plain = [lose_stock(data, folder / f"plain-{each}", {}, limit, say) for each in range(tries)]
     seconds = tuple(one.done for one in found)

@@ -6,10 +6,12 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.result import CannotRun
+from benchmarks.result import CannotRun, Say
+from rfdetr_trainer.launch.spawn import PRELOAD, WORKER
 
 REPOSITORY: Final = Path(__file__).parents[1]
 SEED: Final = 42
@@ -86,6 +88,16 @@ def write_bytecode() -> None:
     if not all(is_compiled(package) for package in ("torch", "pytorch_lightning", "rfdetr")):
         command = [sys.executable, "-c", "import rfdetr.training, torch.distributed.run, pycocotools.cocoeval"]
         subprocess.run(command, env=build_env(), capture_output=True, check=False)
+
+
+def time_import(say: Say) -> float:
+    """Seconds that a fresh process takes to import what a worker needs, while nothing else of the benchmark runs."""
+    started = time.monotonic()
+    command = [sys.executable, "-c", f"import {PRELOAD}, {WORKER}"]
+    subprocess.run(command, env=build_env(), check=True, capture_output=True)
+    seconds = time.monotonic() - started
+    say(f"import in a fresh process: {seconds:.2f} s")
+    return seconds
 
 
 def create_dataset(folder: Path, images: int = IMAGES) -> None:

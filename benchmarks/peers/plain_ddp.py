@@ -1,30 +1,29 @@
 """RF-DETR's network and losses in a loop that a careful person would write: `torchrun ... plain_ddp.py DATA OUT WEIGHTS`.
 
-Forward, backward under DistributedDataParallel, clipping, AdamW and the EMA, and nothing else: no trainer, no callback, no
-metric, no checkpoint. It writes how long each step took.
+Forward, backward under DistributedDataParallel, clipping, AdamW over RF-DETR's groups of parameters and the EMA, and nothing
+else: no trainer, no callback, no metric, no checkpoint. It writes down when each step begins, and runs until it is killed.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from rfdetr._namespace import _namespace_from_configs
 from rfdetr.config import RFDETRNanoConfig, TrainConfig
 from rfdetr.training import RFDETRDataModule, RFDETRModelModule
+from rfdetr.training.param_groups import get_param_dict
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, DistributedSampler
 
 from benchmarks import workload
 from benchmarks.peers.stock_training import build_model, build_training
-
-STEPS = 40
+from trainer_marks import ENV_MARKS, build_mark, write_mark
 
 
 def build_loader(data: Any) -> DataLoader[Any]:  # noqa: ANN401 - rfdetr carries no types
@@ -60,17 +59,17 @@ def main(data: Path, out: Path, weights: Path) -> None:
     network = DistributedDataParallel(
         module.model.train(), find_unused_parameters=True, static_graph=True, gradient_as_bucket_view=True
     )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=workload.LEARNING_RATE, weight_decay=1e-4)
+    groups = get_param_dict(_namespace_from_configs(model, training), module.model)
+    optimizer = torch.optim.AdamW(groups, lr=workload.LEARNING_RATE, weight_decay=1e-4)
     average = AveragedModel(module.model, multi_avg_fn=get_ema_multi_avg_fn(workload.TRAINING["ema_decay"]))  # type: ignore[no-untyped-call]
-    marks: list[int] = []
-    device = torch.device("cpu")
-    while len(marks) <= STEPS:
+    device, marks, done = torch.device("cpu"), Path(os.environ[ENV_MARKS]), 0
+    while True:
         for batch in loader:
-            marks.append(time.perf_counter_ns())
+            write_mark(marks, build_mark("begin", done))
             step(network, module.criterion, optimizer, data_module.transfer_batch_to_device(batch, device, 0))
             average.update_parameters(module.model)
-    spans = [later - sooner for sooner, later in pairwise(marks)]
-    (out / f"plain-{dist.get_rank()}.json").write_text(json.dumps(spans))
+            done += 1
+            write_mark(marks, build_mark("done", done))
 
 
 if __name__ == "__main__":
