@@ -137,7 +137,9 @@ class Status(StatusModel):
     world: WorldStatus | None = Field(None, description="The world that was asked for and the one that was counted.")
     progress: ProgressStatus | None = Field(None, description="Where the training stands.")
     notes: Annotated[list[Text], Field(max_length=4)] = Field(
-        [], description="What should be known although the training goes on: a storage fault, a hang, a slow rank."
+        [],
+        description="What should be known although the training goes on: a storage fault, a hang, a slow rank, a save that "
+        "takes longer than a stopping pod has.",
     )
     result: ResultStatus | None = Field(None, description="What came out.")
     display: Display | None = Field(None, description="What kubectl prints.")

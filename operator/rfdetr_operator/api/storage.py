@@ -96,6 +96,13 @@ class RunPolicy(ApiModel):
         description="Seconds in which every pod of an attempt must run; then the job fails and gives back what it holds. "
         "Default: no limit.",
     )
+    hang_timeout_seconds: int | None = Field(
+        None,
+        ge=10,
+        le=YEAR,
+        description="Seconds in which no rank makes progress, in any phase, after which the run hangs: its stacks are logged and it "
+        "goes on from its last checkpoint. Default: a limit for each phase, from what the run has needed so far.",
+    )
     ttl_seconds_after_succeeded: int | None = Field(
         None, ge=0, le=YEAR, description="Seconds after which a job that succeeded is deleted. Default: never."
     )

@@ -116,7 +116,6 @@ def build_run_config(job: TrainingJob, attempt: int) -> RunConfig:
 
     """
     spec, meta = job.spec, job.metadata
-    grace = spec.pod.termination_grace_period_seconds
     return RunConfig(
         job=JobRef(namespace=meta.namespace, name=meta.name, uid=meta.uid),
         attempt=attempt,
@@ -137,7 +136,14 @@ def build_run_config(job: TrainingJob, attempt: int) -> RunConfig:
             keep_best=spec.checkpoints.keep_best,
         ),
         resume=_build_resume(spec),
-        limits=LimitsRun(grace_seconds=grace, stop_seconds=grace - STOP_MARGIN),
+        limits=_build_limits(spec),
+    )
+
+
+def _build_limits(spec: Spec) -> LimitsRun:
+    grace, hang = spec.pod.termination_grace_period_seconds, spec.run_policy.hang_timeout_seconds
+    return LimitsRun(
+        grace_seconds=grace, stop_seconds=grace - STOP_MARGIN, hang_floor_seconds=hang, hang_ceiling_seconds=hang
     )
 
 

@@ -142,6 +142,14 @@ def test_the_launcher_is_done_before_the_grace_period_is() -> None:
     assert LimitsRun(grace_seconds=60, stop_seconds=55) == found
 
 
+def test_a_hang_is_what_the_user_says_or_what_the_launcher_finds() -> None:
+    """One limit for every phase, or none at all."""
+    named, default = build(runPolicy={"hangTimeoutSeconds": 900}).limits, build().limits
+
+    assert (900, 900) == (named.hang_floor_seconds, named.hang_ceiling_seconds)
+    assert (None, None) == (default.hang_floor_seconds, default.hang_ceiling_seconds)
+
+
 def test_the_output_folder_is_the_jobs_own() -> None:
     """Jobs that share a claim are kept apart by their uid."""
     assert "team/shelves/job-uid" == build().output
