@@ -34,7 +34,7 @@ class Stock:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def build_command(self, rank: int) -> list[str]:
-        """The c10d rendezvous re-admits a restarted world; the guide's static flags do not."""
+        """The c10d rendezvous re-admits a restarted world; the guide's static flags do not always."""
         rendezvous = [f"--node-rank={rank}", "--master-addr=127.0.0.1", f"--master-port={self.port}"]
         if not self.static:
             rendezvous = ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{self.port}", "--rdzv-id=run"]
