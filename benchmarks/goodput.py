@@ -175,7 +175,7 @@ def measure(short: bool, say: Say) -> list[Measured]:
     replaced = sum(fault.kind != "kill worker" for fault in faults)
     notes = (
         f"{replaced} of {len(faults)} faults took a pod; a fresh process imports for {imports:.1f} s",
-        f"these imports alone are {100 * replaced * imports / seconds:.1f} % of the time: no less can be lost",
+        f"these imports alone are {100 * replaced * imports / seconds:.1f} % of the time",
         f"faults: {', '.join(f'{fault.kind} {fault.rank} at {fault.at:.0f} s' for fault in faults)}",
         f"a fault costs {cost:.1f} s, saves included: {BOUND:.0f} % are lost at one in {100 * cost / BOUND:.0f} s",
         f"simulated with that cost and a fault an hour for a month: {hourly:.2f} % are useful",

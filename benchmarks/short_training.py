@@ -123,10 +123,10 @@ class Training:
         return Seen(tuple(json.loads(file.read_text()) for file in files))
 
 
-def create_start(folder: Path, images: int = IMAGES) -> tuple[Path, Path]:
+def create_start(folder: Path) -> tuple[Path, Path]:
     """Data, and the weights that all sides begin from (in the data's folder, where ours looks for them)."""
     data, weights = folder / "digits", folder / "start.pth"
-    workload.create_dataset(data, images)
+    workload.create_dataset(data, IMAGES)
     command = [sys.executable, str(SCRIPT), str(data), str(folder), str(weights), "weights"]
     with running(command, workload.build_env(), folder / "weights.log") as program:
         program.wait_end(60)

@@ -1,4 +1,4 @@
-"""RF-DETR's network and losses in a loop that a careful person would write: `torchrun ... plain_ddp.py DATA OUT WEIGHTS`.
+"""RF-DETR's network and losses in a loop that a careful person would write: `torchrun ... plain_ddp.py DATA OUT RESOLUTION BATCH`.
 
 Forward, backward under DistributedDataParallel, clipping, AdamW over RF-DETR's groups of parameters and the EMA, and nothing
 else: no trainer, no callback, no metric, no checkpoint. It writes down when each step begins, and runs until it is killed.
@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, DistributedSampler
 
 from benchmarks import workload
-from benchmarks.peers.stock_training import build_model, build_training
+from benchmarks.peers.stock_training import build_training
 from trainer_marks import ENV_MARKS, build_mark, write_mark
 
 
@@ -31,7 +31,7 @@ def build_loader(data: Any) -> DataLoader[Any]:  # noqa: ANN401 - rfdetr carries
     sampler: DistributedSampler[Any] = DistributedSampler(data._dataset_train, seed=workload.SEED)
     return DataLoader(
         data._dataset_train,
-        batch_size=workload.PER_DEVICE,
+        batch_size=data.train_config.batch_size,
         sampler=sampler,
         drop_last=True,
         collate_fn=data._collate_fn_train,
@@ -49,11 +49,11 @@ def step(network: Any, criterion: Any, optimizer: torch.optim.Optimizer, batch: 
     optimizer.zero_grad()
 
 
-def main(data: Path, out: Path, weights: Path) -> None:
+def main(data: Path, out: Path, resolution: int, batch: int) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    model = RFDETRNanoConfig(**build_model(weights))
-    training = TrainConfig(**build_training(data, out))
+    model = RFDETRNanoConfig(pretrain_weights=None, num_classes=workload.CLASSES, resolution=resolution, device="cpu")
+    training = TrainConfig(**{**build_training(data, out), "batch_size": batch})
     module, data_module = RFDETRModelModule(model, training), RFDETRDataModule(model, training)
     loader = build_loader(data_module)
     network = DistributedDataParallel(
@@ -64,13 +64,13 @@ def main(data: Path, out: Path, weights: Path) -> None:
     average = AveragedModel(module.model, multi_avg_fn=get_ema_multi_avg_fn(workload.TRAINING["ema_decay"]))  # type: ignore[no-untyped-call]
     device, marks, done = torch.device("cpu"), Path(os.environ[ENV_MARKS]), 0
     while True:
-        for batch in loader:
+        for samples in loader:
             write_mark(marks, build_mark("begin", done))
-            step(network, module.criterion, optimizer, data_module.transfer_batch_to_device(batch, device, 0))
+            step(network, module.criterion, optimizer, data_module.transfer_batch_to_device(samples, device, 0))
             average.update_parameters(module.model)
             done += 1
             write_mark(marks, build_mark("done", done))
 
 
 if __name__ == "__main__":
-    main(*(Path(word) for word in sys.argv[1:4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
