@@ -113,7 +113,8 @@ def build_training(
     prepared.lend_datasets(datamodule, facts.fingerprint)
     module = prepared.build_module(model_config, train_config)
     trainer = build_trainer(
-        train_config,
+        # With a value here every rank would rewrite metrics.csv in place, all at the same time; the weights come by ckpt_path.
+        train_config.model_copy(update={"resume": None}),
         model_config,
         strategy=build_strategy(run, resuming=this.resume is not None),
         plugins=[saving.storage],
@@ -122,7 +123,7 @@ def build_training(
     for ema in (each for each in trainer.callbacks if isinstance(each, RFDETREMACallback)):
         lend_average(module, ema)
     replace_best(trainer, saving.storage)
-    make_sturdy(trainer)
+    make_sturdy(trainer, keep=this.resume is not None)
     return datamodule, module, trainer
 
 

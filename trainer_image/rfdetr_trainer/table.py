@@ -23,10 +23,16 @@ class SturdyTable(ExperimentWriter):  # type: ignore[misc]  # Lightning is not t
     metrics: list[Row]
     metrics_keys: list[str]
     metrics_file_path: str
+    hparams: Row
 
-    def __init__(self, stock: Any, volume: Volume = VOLUME) -> None:
-        self.__dict__.update(vars(stock))  # its own __init__ would remove the rows of the rounds before
+    def __init__(self, folder: Path, *, keep: bool, volume: Volume = VOLUME) -> None:
+        # Not the parent's own: it removes the rows of the rounds before, and whoever is killed then has lost them.
+        path = folder / self.NAME_METRICS_FILE
+        self.metrics, self.metrics_keys, self.hparams = [], [], {}
+        self.log_dir, self.metrics_file_path = str(folder), str(path)
         self._volume = volume
+        if not keep:
+            path.unlink(missing_ok=True)
 
     def save(self) -> None:
         """Add the new rows; those that the volume refuses are added the next time."""
@@ -62,8 +68,8 @@ def render(rows: list[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def make_sturdy(trainer: Any) -> None:
-    """Give RF-DETR's table its sturdy writer, on the rank that writes it."""
+def make_sturdy(trainer: Any, *, keep: bool) -> None:
+    """Give RF-DETR's table its sturdy writer, on the rank that writes it; ``keep``: the rows that are there are this run's."""
     for each in trainer.loggers:
         if type(each) is CSVLogger and trainer.is_global_zero:
-            each._experiment = SturdyTable(each.experiment)
+            each._experiment = SturdyTable(Path(each.log_dir), keep=keep)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from rfdetr_contract import names
 from rfdetr_contract.report import FailureReason, Outcome, exit_code
@@ -75,12 +76,18 @@ def prepare(environ: Mapping[str, str]) -> None:
     prepared.prepare(*build_configs(run, roots, facts, FROM_SOMEWHERE), facts.fingerprint)
 
 
+def claim_rank(environ: Mapping[str, str]) -> None:
+    """Tell Lightning its rank: what it read when it was imported, in the fork server, was nobody's, so rank 0's."""
+    rank_zero_only.rank = int(environ["RANK"])
+
+
 def main() -> int:
     """Train; the exit code."""
     flag = StopFlag()
     flag.install()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the launcher's to hear
     quieten()
+    claim_rank(os.environ)
     # Torchrun's own default. Without it Lightning takes all processors of the machine, and waiting threads spin.
     torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
     this = build_round(os.environ, flag)
