@@ -30,7 +30,7 @@ class Repeated:
     def __len__(self) -> int:
         return SAMPLES
 
-    def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - the same
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - rfdetr carries no types
         return self._dataset[index % IMAGES]
 
 
@@ -54,12 +54,12 @@ def build_configs(data: Path) -> tuple[Any, Any]:
     return model, training
 
 
-def build_module(configs: tuple[Any, Any], first: int) -> Any:  # noqa: ANN401 - the same
+def build_module(configs: tuple[Any, Any], first: int) -> Any:  # noqa: ANN401 - rfdetr carries no types
     """Our data module at a batch of the first epoch. Only who measures imports what trains."""
     return import_module("rfdetr_trainer.sampler").ResumableDataModule(*configs, seed=workload.SEED, first=(0, first))
 
 
-def time_first_batch(configs: tuple[Any, Any], dataset: Any, first: int) -> float:  # noqa: ANN401 - the same
+def time_first_batch(configs: tuple[Any, Any], dataset: Any, first: int) -> float:  # noqa: ANN401 - rfdetr carries no types
     """Seconds from nothing to a batch, the loader's processes included."""
     module = build_module(configs, first)
     module.trainer = SimpleNamespace(world_size=1, global_rank=0, accumulate_grad_batches=1)

@@ -34,11 +34,6 @@ class Seen:
     files: tuple[Mapping[str, Any], ...]
 
     @property
-    def last(self) -> tuple[Mapping[str, Any], ...]:
-        """Each rank's newest file: it tells of the whole process."""
-        return tuple({file["rank"]: file for file in self.files}.values())
-
-    @property
     def samples(self) -> Counter[tuple[int, int]]:
         """How often a sample was trained on in an epoch, on all ranks."""
         return Counter((epoch, image) for file in self.files for epoch, images in file["samples"] for image in images)

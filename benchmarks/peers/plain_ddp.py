@@ -38,7 +38,7 @@ def build_loader(data: Any) -> DataLoader[Any]:  # noqa: ANN401 - rfdetr carries
     )
 
 
-def step(network: Any, criterion: Any, optimizer: torch.optim.Optimizer, batch: Any) -> None:  # noqa: ANN401 - the same
+def step(network: Any, criterion: Any, optimizer: torch.optim.Optimizer, batch: Any) -> None:  # noqa: ANN401 - rfdetr carries no types
     """One optimizer step."""
     samples, targets = batch
     losses = criterion(network(samples, targets), targets)

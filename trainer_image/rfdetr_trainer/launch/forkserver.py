@@ -22,7 +22,7 @@ class ForkServer:
 
     def __init__(self, spawned: Spawned, hear: Callable[[FromZygote | None], None]) -> None:
         self._hear = hear
-        self._process, self._control = spawned.process, spawned.control
+        self._spawned, self._control = spawned, spawned.control
         self._serves = False
         asyncio.get_running_loop().add_reader(self._control, self._read)
 
@@ -49,9 +49,8 @@ class ForkServer:
         self._control.close()
         if self._serves:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(CLOSE_SECONDS)
-        self._process.kill()
-        self._process.wait()
+                self._spawned.process.wait(CLOSE_SECONDS)
+        self._spawned.kill()
 
     def _read(self) -> None:
         try:

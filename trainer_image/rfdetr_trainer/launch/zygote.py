@@ -220,7 +220,7 @@ def load_ahead(module: str, order: Ahead) -> None:
 
 def main(argv: list[str]) -> int:
     """``FD PARENT WORKER PRELOAD -- FLAGS``: descriptor, launcher's pid, worker module, modules joined by commas."""
-    gc.disable()  # imports make little garbage, and looking for it is a seventh of their time
+    gc.disable()  # looking for garbage takes a seventh of the imports' time
     descriptor, parent, module, modules, _, *flags = argv
     die_with_parent(int(parent))
     adopt_orphans()
@@ -236,7 +236,7 @@ def main(argv: list[str]) -> int:
     zygote.tell(parse_flags(flags))
     failed = preload([name for name in modules.split(",") if name])
     unprepared = prepare(module, environ)
-    gc.freeze()  # without a collection before it, which costs half a second and finds a few MiB
+    gc.freeze()  # without a collection before it: going through all that was imported takes over half a second
     gc.enable()
     outlive_parent(int(parent))  # from here on the end of the control stream tells, so that whole groups can be killed
     zygote.tell(Warm(seconds=time.monotonic() - started, failed=failed, unprepared=unprepared))
