@@ -20,8 +20,8 @@ import torch
 from examples.data.digits import Recipe, write_digits
 from rfdetr_contract import names
 from rfdetr_contract.batch import BatchPlan
-from rfdetr_contract.report import ExitCode, Outcome, RunReport
-from rfdetr_contract.run import DatasetRun, EarlyStoppingRun, JobRef, ModelRun, RunConfig
+from rfdetr_contract.report import ExitCode, FailureReason, Outcome, RunReport
+from rfdetr_contract.run import CheckpointRun, DatasetRun, EarlyStoppingRun, JobRef, ModelRun, RunConfig
 from rfdetr_trainer.loading import load_verified
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.messages import WorkerMessage
@@ -209,6 +209,18 @@ def test_an_interrupted_run_ends_bitwise_where_the_whole_one_does(home: Path) ->
         result.world.attested if result.world else None,
         result.judgement is not None and result.judgement.agrees,
     )
+
+
+def test_weights_that_a_broken_loss_made_are_never_saved(home: Path) -> None:
+    """A learning rate beyond all sense: the first step is whole and saved, the second one's loss is no number."""
+    run, gang = make_run(), Gang(home / "n")
+    training = run.training.model_copy(update={"learning_rate": 1e30})
+    gang.start(run.model_copy(update={"training": training, "checkpoints": CheckpointRun(every_steps=1)}))
+    gang.hear(lambda message: message.reason is not None)
+
+    assert [ExitCode.FAILED] * 2 == gang.wait(), gang.read_log()
+    assert {FailureReason.NAN_LOSS} == {message.reason for message in gang.messages if message.reason}
+    assert [1] == [manifest.step for manifest in read_manifests(gang.run_folder.checkpoints)]
 
 
 def test_a_resume_in_another_world_counts_the_same_steps(home: Path) -> None:

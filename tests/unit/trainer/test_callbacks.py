@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+import torch
 
-from rfdetr_contract.report import World
-from rfdetr_trainer.callbacks.boundary import StopFlag
+from rfdetr_contract.report import FailureReason, World
+from rfdetr_contract.run import CheckpointRun
+from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
 from rfdetr_trainer.callbacks.guards import LossGuard, attest
 from rfdetr_trainer.callbacks.progress import Pace
 from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.interval import Interval, Losses
+from rfdetr_trainer.outcome import Preempted
+from rfdetr_trainer.saving import Saving
 
 
 def test_sigterm_only_sets_a_flag() -> None:
@@ -65,10 +73,84 @@ class Trainer:
 
 def test_the_first_broken_loss_is_kept() -> None:
     """The sentence names step, epoch and batch; later ones change nothing."""
-    guard = LossGuard()
-    guard.on_train_batch_end(Trainer(), None, {"loss": 1.0}, None, 0)
-    before = guard.read()
-    guard.on_train_batch_end(Trainer(), None, {"loss": float("nan")}, None, 1)
-    guard.on_train_batch_end(Trainer(), None, {"loss": float("inf")}, None, 2)
+    guard, found = LossGuard(), []
+    for losses in ((1.0, 2.0), (1.0, float("nan")), (float("inf"), 1.0)):
+        for loss in losses:
+            guard.on_before_backward(Trainer(), None, torch.tensor(loss))
+        guard.on_before_optimizer_step(Trainer(), None, None)
+        found.append(guard.read())
 
-    assert ("", True) == (before, "nan at step 41 (epoch 3, batch 2)" in guard.read())
+    assert ["", found[1], found[1]] == found
+    assert "nan at step 42 (epoch 3, batch 2 of 2 in the step)" in found[1]
+
+
+class Training:
+    """As much of Lightning's trainer as a boundary reads; one rank, five batches an epoch, two of them a step."""
+
+    world_size = 1
+    is_global_zero = True
+    num_training_batches = 5
+    accumulate_grad_batches = 2
+
+    def __init__(self, run: CheckpointRun) -> None:
+        self.fit_loop = SimpleNamespace(epoch_loop=SimpleNamespace(_broadcast_sigterm_tensor=list))
+        self._signal_connector = SimpleNamespace(_sigterm_notifier_fn=print)
+        self.global_step = 0
+        self.saved: list[int] = []
+        self.flag, self.loss, self.last = StopFlag(), LossGuard(), 0
+        interval = Interval(run, Losses(), lambda: None, print)
+        saving = SimpleNamespace(interval=interval, note_last=self._note_last, is_saved=lambda: True)
+        self.boundary = Boundary(self.flag, cast("Saving", saving), "step.ckpt", broken=self.loss.read)
+
+    def _note_last(self) -> None:
+        self.last = self.global_step
+
+    def save_checkpoint(self, _target: str) -> None:
+        """Takes note."""
+        self.saved.append(self.global_step)
+
+    def train(self, batches: int, *, stop: tuple[str, int] = ("", 0), broken: int | None = None) -> None:
+        """An epoch's first batches; a signal comes before or after the optimizer of a batch, the loss of one is broken."""
+        self.current_epoch = 0
+        self.boundary.on_fit_start(self, None)
+        for index in range(batches):
+            self.loss.on_before_backward(self, None, torch.tensor(math.nan if index == broken else 1.0))
+            self.flag.is_set |= stop == ("before", index)
+            if index in {1, 3, 4}:
+                self.loss.on_before_optimizer_step(self, None, None)
+                self.boundary.on_before_optimizer_step(self, None, None)
+                self.global_step += 1
+            self.flag.is_set |= stop == ("after", index)
+            self.boundary.on_train_batch_end(self, None, None, None, index)
+
+
+def test_a_save_is_due_at_a_steps_end_and_the_epochs_end_saves_by_itself() -> None:
+    """Steps end with the batches 2, 4 and 5."""
+    training = Training(CheckpointRun(every_steps=1))
+
+    training.train(5)
+
+    assert [1, 2] == training.saved
+
+
+@pytest.mark.parametrize(
+    ("stop", "step"), [(("before", 0), 1), (("before", 1), 1), (("after", 1), 2), (("before", 4), 3)]
+)
+def test_a_signal_ends_the_step_that_has_not_met_its_optimizer(stop: tuple[str, int], step: int) -> None:
+    """It leaves after a save that is the last; one that comes during the optimizer's work is the next step's."""
+    training = Training(CheckpointRun())
+
+    with pytest.raises(Preempted) as caught:
+        training.train(5, stop=stop)
+
+    assert ([step], step, step) == (training.saved, training.last, caught.value.step)
+
+
+def test_what_is_broken_is_never_saved() -> None:
+    """A save was due at the end of the same step, and a signal asked to leave."""
+    training = Training(CheckpointRun(every_steps=2))
+
+    with pytest.raises(RunError) as caught:
+        training.train(5, stop=("before", 2), broken=2)
+
+    assert (FailureReason.NAN_LOSS, []) == (caught.value.reason, training.saved)

@@ -11,26 +11,35 @@ from integration.launcher_pods import build_run
 from rfdetr_contract.run import LimitsRun
 from rfdetr_trainer.errors import ConfigError
 from rfdetr_trainer.launch.settings import load_run
-from rfdetr_trainer.launch.stop_limit import find_short_stop
+from rfdetr_trainer.launch.stop_limit import find_short_stop, measure_step
+from rfdetr_trainer.messages import Pulse
 
 LIMITS = LimitsRun(stop_seconds=110, grace_seconds=120)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 3.0, 55.0])
-def test_a_save_that_fits_twice_is_no_news(seconds: float) -> None:
-    """A step has to end first, and a volume may be slower on that day."""
-    assert "" == find_short_stop(seconds, LIMITS)
+@pytest.mark.parametrize(("save", "step"), [(0.0, 0.0), (3.0, 0.5), (50.0, 5.0)])
+def test_a_step_and_a_save_that_fit_twice_are_no_news(save: float, step: float) -> None:
+    """A signal may just have missed a step, and a volume may be slower on that day."""
+    assert "" == find_short_stop(save, step, LIMITS)
 
 
-def test_a_save_that_may_not_end_in_time_is_warned_of_with_a_period_that_would_do() -> None:
-    """The sentence names the field and a value under which the same save is fine."""
+@pytest.mark.parametrize(("save", "step"), [(76.0, 4.0), (5.0, 75.0)])
+def test_what_may_not_end_in_time_is_warned_of_with_a_period_that_would_do(save: float, step: float) -> None:
+    """The sentence names the field and a value under which the same step and save are fine."""
     words = (
-        "a checkpoint took 80 s and a pod that is told to stop has 110 s: "
+        f"a checkpoint took {save:.0f} s, a step takes {step:.1f} s, and a pod that is told to stop has 110 s: "
         "set pod.terminationGracePeriodSeconds=170 or more"
     )
 
-    assert words == find_short_stop(80.0, LIMITS)
-    assert "" == find_short_stop(80.0, LimitsRun(stop_seconds=160, grace_seconds=170))
+    assert words == find_short_stop(save, step, LIMITS)
+    assert "" == find_short_stop(save, step, LimitsRun(stop_seconds=160, grace_seconds=170))
+
+
+def test_a_few_steps_tell_nothing_of_their_length() -> None:
+    """The first one chooses kernels."""
+    pulses = Pulse(steps=9, step_seconds=90.0), Pulse(steps=20, step_seconds=50.0)
+
+    assert [0.0, 2.5] == [measure_step(pulse) for pulse in pulses]
 
 
 def test_a_run_whose_launcher_may_outlive_its_pod_is_refused_in_a_sentence(tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ class StopFlag:
 class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
     """Saves when it is due, and leaves when any rank was told to: after a save that all ranks take part in.
 
+    A step's question is asked before the optimizer works, when its gradients have just brought all ranks together, and
+    answered at the step's end: no rank waits there for a slower one, and a signal that comes in between is the next step's.
+
     From an epoch's last step to the end of its validation nothing changes but Lightning's counters: a state saved there
     resumes with the whole validation. An epoch's end saves by itself (RF-DETR's own ``last``).
     """
@@ -74,18 +77,22 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         self._interval.note_saved()
         self._leave_saved(trainer)
 
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """All of the step's losses are known; whether a save is due at its end is rank 0's to say."""
+        due = trainer.is_global_zero and self._interval.is_due(trainer.global_step + 1)
+        self._agreement.post(Agreed(self._flag.read(), due, bool(self._broken())))
+
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """The end of an optimizer step; what is broken is never saved, and the epoch's end is near its last step."""
         last = batch_idx + 1 >= trainer.num_training_batches
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not last:
             return
-        due = not last and trainer.is_global_zero and self._interval.is_due(trainer.global_step)
-        agreed = self._agreement.ask(Agreed(self._flag.read(), due, bool(self._broken())))
+        agreed = self._agreement.hear()
         if agreed.broken:
             raise RunError(FailureReason.NAN_LOSS, self._broken() or "the loss of another rank is not a number")
         if agreed.leave:
             self._leave(trainer)
-        if agreed.save:
+        if agreed.save and not last:
             self._save(trainer)
 
     def on_validation_batch_end(self, trainer: Any, pl_module: Any, *_: Any, **__: Any) -> None:

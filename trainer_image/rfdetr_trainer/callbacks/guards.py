@@ -76,22 +76,37 @@ def attest(expected: int, seen: list[tuple[int, str, str]]) -> World:
 
 
 class LossGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
-    """Looks for a loss that is not a number. It only keeps what it found: all ranks leave together, at a boundary."""
+    """Looks for a loss that is not a number. It only keeps what it found: all ranks leave together, at a boundary.
+
+    A loss is copied before the backward pass and looked at after it: a GPU has computed it by then, and is not waited for.
+    """
 
     def __init__(self) -> None:
         self._finding = ""
+        self._losses: list[torch.Tensor] = []  # one for each batch of this step, on the CPU once ``_copied`` is
+        self._copied: torch.cuda.Event | None = None
 
     def read(self) -> str:
         """One sentence about the first loss that was not a finite number, or nothing."""
         return self._finding
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Looks at this batch's loss."""
-        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if not self._finding and loss is not None and not math.isfinite(float(loss)):
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: torch.Tensor) -> None:
+        """Copies this batch's loss. Lightning has divided it by the batches of a step, and scaled it for fp16."""
+        self._losses.append(loss.detach().to("cpu", non_blocking=True))
+        if loss.is_cuda:
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._copied.record()
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Looks at the losses of this step's batches."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        found, self._losses = [float(loss) for loss in self._losses], []
+        wrong = next((index for index, loss in enumerate(found) if not math.isfinite(loss)), None)
+        if not self._finding and wrong is not None:
             self._finding = (
-                f"the loss is {float(loss)} at step {trainer.global_step} (epoch {trainer.current_epoch + 1}, "
-                f"batch {batch_idx + 1}); lower training.learningRate or look at the data"
+                f"the loss is {found[wrong]} at step {trainer.global_step + 1} (epoch {trainer.current_epoch + 1}, "
+                f"batch {wrong + 1} of {len(found)} in the step); lower training.learningRate or look at the data"
             )
 
 

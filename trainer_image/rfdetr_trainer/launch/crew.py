@@ -24,7 +24,7 @@ from rfdetr_trainer.launch.logs import LogFiles, Splitter, Tail, say
 from rfdetr_trainer.launch.node import WorkerEnded
 from rfdetr_trainer.launch.ranks import Ranks
 from rfdetr_trainer.launch.stacks import DUMP_SECONDS, DUMP_SIGNAL, is_stopped, parse_calls
-from rfdetr_trainer.launch.stop_limit import find_short_stop
+from rfdetr_trainer.launch.stop_limit import find_short_stop, measure_step
 from rfdetr_trainer.launch.wire import Ended, RankView, Round, Started, Views
 from rfdetr_trainer.messages import WorkerMessage
 
@@ -71,7 +71,7 @@ class Crew:
     def __init__(self, flags: Flags, run: RunConfig, board: Board, logs: LogFiles, folder: Path) -> None:
         self._flags = flags
         self._run = run
-        self._longest_save = 0.0
+        self._longest_save = self._step = 0.0  # seconds
         self._board = board
         self._logs = logs
         self._path = folder / "launcher.sock"
@@ -183,10 +183,12 @@ class Crew:
                 self._measure(message)
 
     def _measure(self, message: WorkerMessage) -> None:
+        if message.pulse is not None:
+            self._step = measure_step(message.pulse) or self._step
         saved = message.progress.checkpoint if message.progress else None
-        if saved is None or saved.seconds <= self._longest_save:
-            return
-        self._longest_save = saved.seconds
-        if (words := find_short_stop(saved.seconds, self._run.limits)) and not self._board.warning:
+        if saved is not None:
+            self._longest_save = max(self._longest_save, saved.seconds)
+        words = find_short_stop(self._longest_save, self._step, self._run.limits)
+        if words and not self._board.warning:
             say(words)
         self._board.warning = words
