@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rfdetr_contract.run import CheckpointRun
@@ -33,6 +33,10 @@ class Losses:
     def mean(self) -> float:
         """Seconds between two interruptions; until the first is seen it is taken to come after ``PRIOR``."""
         return (self.seconds + PRIOR) / (self.interruptions + 1)
+
+    def age(self, seconds: float) -> Losses:
+        """The same after so many more seconds, without an interruption."""
+        return replace(self, seconds=self.seconds + seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def describe_span(seconds: float) -> str:
 class Interval:
     """Asked at every optimizer step; rank 0's answer is everybody's.
 
+    ``losses`` are those at the round's start; each quiet second of the round makes an interruption rarer.
     ``measure`` is None until a first save was durable: that one is made soon, so that there is something to measure.
     Where time decides, no save begins while another is on its way.
     """
@@ -94,7 +99,7 @@ class Interval:
         self._is_busy = is_busy
         self._say = say
         self._clock = clock
-        self._saved_at = clock()
+        self._began = self._saved_at = clock()
         self._told: float | None = None
 
     def is_due(self, step: int) -> bool:
@@ -117,8 +122,9 @@ class Interval:
         cost = self._measure()
         if cost is None:
             return FLOOR
-        seconds = choose_interval(cost, self._losses)
+        losses = self._losses.age(self._clock() - self._began)
+        seconds = choose_interval(cost, losses)
         if self._told is None or not 1 / NEWS < seconds / self._told < NEWS:
             self._told = seconds
-            self._say(describe(seconds, cost, self._losses))
+            self._say(describe(seconds, cost, losses))
         return seconds

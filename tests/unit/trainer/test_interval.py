@@ -100,6 +100,25 @@ def test_the_interval_follows_what_is_measured_and_says_so() -> None:
     assert ["saving every 108 s: a save stalls 0.50 s and is durable after 2.0 s, 3 interruptions in 5.0 h"] == said
 
 
+def test_a_quiet_round_outgrows_its_restless_past() -> None:
+    """Nine interruptions in the first two hours; nine quiet hours later they are worth fewer saves, and it is said."""
+    clock, said = Clock(), list[str]()
+    interval = Interval(CheckpointRun(), Losses(7200, 9), lambda: Cost(0.5, 2.0), said.append, clock=clock)
+    waits = []
+    for quiet in (59, 2, 9 * 3600):
+        clock.now += quiet
+        waits.append(interval.is_due(1))
+        interval.note_saved()
+    clock.now += 61
+    waits.append(interval.is_due(1))
+
+    assert [False, False, True, False] == waits
+    assert [
+        "saving every 60 s: a save stalls 0.50 s and is durable after 2.0 s, 9 interruptions in 2.0 h",
+        "saving every 83 s: a save stalls 0.50 s and is durable after 2.0 s, 9 interruptions in 11.0 h",
+    ] == said
+
+
 def test_no_save_begins_behind_one_that_is_on_its_way() -> None:
     """It is due until it can."""
     clock, busy = Clock(), [True]
