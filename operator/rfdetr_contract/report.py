@@ -69,11 +69,12 @@ class ExitCode(enum.IntEnum):
 
 
 class World(Frozen):
-    """The world that was asked for and the one that rank 0 counted."""
+    """The world that was asked for and the one that rank 0 counted; of devices and nodes the first 16."""
 
     expected: int
     attested: int
-    devices: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()  # by rank
+    devices_per_node: tuple[int, ...] = ()  # by node rank
     precision: str | None = None
 
 

@@ -10,16 +10,18 @@ from typing import cast
 
 import pytest
 import torch
+from rfdetr.training.callbacks.best_model import RFDETREarlyStopping
 
-from rfdetr_contract.report import FailureReason, World
-from rfdetr_contract.run import CheckpointRun
+from rfdetr_contract.report import FailureReason, Outcome, RunReport, World
+from rfdetr_contract.run import CheckpointRun, EarlyStoppingRun
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
-from rfdetr_trainer.callbacks.guards import LossGuard, attest
+from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, Seen, attest
 from rfdetr_trainer.callbacks.progress import Pace
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.interval import Interval, Losses
 from rfdetr_trainer.outcome import Preempted
 from rfdetr_trainer.saving import Saving
+from runs import make_run_config, make_training
 
 
 def test_sigterm_only_sets_a_flag() -> None:
@@ -42,26 +44,58 @@ def test_the_end_is_estimated_from_this_processs_own_pace() -> None:
 
 
 def test_the_whole_world_is_attested() -> None:
-    """Each rank once, one precision."""
-    seen = [(1, "cpu", "32-true"), (0, "cpu", "32-true")]
+    """Each rank once, one precision; devices are named in the order of their ranks, and counted by node."""
+    seen = [Seen(2, 1, "C", "32-true"), Seen(0, 0, "A", "32-true"), Seen(1, 0, "B", "32-true")]
 
-    assert World(expected=2, attested=2, devices=("cpu", "cpu"), precision="32-true") == attest(2, seen)
+    world = World(expected=3, attested=3, devices=("A", "B", "C"), devices_per_node=(2, 1), precision="32-true")
+    assert world == attest(3, seen)
+
+
+def test_a_large_worlds_report_stays_short() -> None:
+    """Devices of the first 16 ranks, counts of the first 16 nodes: a pod's last message has 4096 bytes."""
+    name = "NVIDIA GH200 144G HBM3e"
+    world = attest(1024, [Seen(rank, rank // 8, name, "bf16-mixed") for rank in range(1024)])
+    report = RunReport(outcome=Outcome.FAILED, world=world, message="m" * 2000, last_lines="l" * 2000)
+
+    text = report.to_termination_message()
+    assert ((name,) * 16, (8,) * 16, world) == (
+        world.devices,
+        world.devices_per_node,
+        RunReport.model_validate_json(text).world,
+    )
 
 
 @pytest.mark.parametrize(
     ("seen", "sentence"),
     [
-        ([(0, "cpu", "32-true")], "2 ranks were asked for, 1 are there"),
-        ([(0, "cpu", "32-true"), (0, "cpu", "32-true")], "2 ranks were asked for, 1 are there"),
-        ([(0, "A", "bf16-mixed"), (1, "B", "16-mixed")], "different precisions (16-mixed, bf16-mixed)"),
+        ([Seen(0, 0, "cpu", "32-true")], "2 ranks were asked for, 1 are there"),
+        ([Seen(0, 0, "cpu", "32-true"), Seen(0, 1, "cpu", "32-true")], "2 ranks were asked for, 1 are there"),
+        ([Seen(0, 0, "A", "bf16-mixed"), Seen(1, 1, "B", "16-mixed")], "different precisions (16-mixed, bf16-mixed)"),
     ],
 )
-def test_a_world_that_is_not_the_one_asked_for_stops(seen: list[tuple[int, str, str]], sentence: str) -> None:
+def test_a_world_that_is_not_the_one_asked_for_stops(seen: list[Seen], sentence: str) -> None:
     """Two rank-0 trainings side by side is the classic."""
     with pytest.raises(RunError) as caught:
         attest(2, seen)
 
     assert sentence in caught.value.message
+
+
+def test_patience_and_gain_are_the_configs_and_the_waiting_is_the_checkpoints() -> None:
+    """Two epochs were waited, of nine; now three are allowed, and a gain of 0.05 is none any more."""
+    before, now = RFDETREarlyStopping(patience=9, min_delta=0.01), RFDETREarlyStopping(patience=3, min_delta=0.1)
+    for score in (0.3, 0.2, 0.1):
+        before._evaluate_stopping_criteria(torch.tensor(score))
+    now.load_state_dict(before.state_dict())
+    stopping = EarlyStoppingRun(enabled=True, patience=3, min_delta=0.1)
+    guard = ConfigBeatsCheckpoint(make_run_config(training=make_training(early_stopping=stopping)))
+    trainer = SimpleNamespace(callbacks=[now], optimizers=[SimpleNamespace(param_groups=[])], should_stop=False)
+    guard.on_fit_start(trainer, None)
+    guard.on_train_start(trainer, None)
+
+    stops, _ = now._evaluate_stopping_criteria(torch.tensor(0.35))
+
+    assert (3, 3, True, False) == (now.patience, now.wait_count, stops, trainer.should_stop)
 
 
 class Trainer:

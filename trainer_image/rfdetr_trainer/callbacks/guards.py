@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -22,22 +24,32 @@ def find_early_stopping(trainer: Any) -> Any | None:
     return next((callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)), None)
 
 
+class Seen(NamedTuple):
+    """What one rank says of itself."""
+
+    rank: int
+    node: int
+    device: str
+    precision: str
+
+
 class WorldGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
     """Counts the ranks before the first step: nothing silently trains on fewer devices."""
 
-    def __init__(self, run: RunConfig, line: Line) -> None:
+    def __init__(self, run: RunConfig, line: Line, environ: Mapping[str, str] = os.environ) -> None:
         self._run = run
         self._line = line
+        self._node = int(environ["GROUP_RANK"])
         self.world: World | None = None
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Every rank names its device and precision; every rank compares.
+        """Every rank names its node, device and precision; every rank compares.
 
         Raises:
             RunError: the world is not the one that was asked for.
 
         """
-        mine = (trainer.global_rank, describe_device(pl_module.device), str(trainer.precision))
+        mine = Seen(trainer.global_rank, self._node, describe_device(pl_module.device), str(trainer.precision))
         seen: list[Any] = [None] * trainer.world_size
         if trainer.world_size > 1:
             dist.all_gather_object(seen, mine)
@@ -53,15 +65,15 @@ def describe_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def attest(expected: int, seen: list[tuple[int, str, str]]) -> World:
+def attest(expected: int, seen: Sequence[Seen]) -> World:
     """The world that was counted.
 
     Raises:
         RunError: ranks are missing or there twice, or they compute in different precisions.
 
     """
-    ranks = sorted({rank for rank, _, _ in seen})
-    precisions = sorted({precision for _, _, precision in seen})
+    ranks = sorted({one.rank for one in seen})
+    precisions = sorted({one.precision for one in seen})
     if ranks != list(range(expected)):
         raise RunError(
             FailureReason.WORLD_SIZE_MISMATCH, f"{expected} ranks were asked for, {len(ranks)} are there: {ranks}"
@@ -71,8 +83,15 @@ def attest(expected: int, seen: list[tuple[int, str, str]]) -> World:
             FailureReason.WORLD_SIZE_MISMATCH,
             f"ranks compute in different precisions ({', '.join(precisions)}); set training.precision",
         )
-    devices = tuple(device for _, device, _ in sorted(seen))
-    return World(expected=expected, attested=len(ranks), devices=devices[:16], precision=precisions[0])
+    devices = tuple(one.device for one in sorted(seen))
+    nodes = tuple(count for _, count in sorted(Counter(one.node for one in seen).items()))
+    return World(
+        expected=expected,
+        attested=len(ranks),
+        devices=devices[:16],
+        devices_per_node=nodes[:16],
+        precision=precisions[0],
+    )
 
 
 class LossGuard(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
