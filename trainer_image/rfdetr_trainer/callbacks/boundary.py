@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,21 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
     resumes with the whole validation. An epoch's end saves by itself (RF-DETR's own ``last``).
     """
 
-    def __init__(self, flag: StopFlag, saving: Saving, target: str, *, broken: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        flag: StopFlag,
+        saving: Saving,
+        target: str,
+        *,
+        broken: Callable[[], str] = str,
+        timeout: timedelta | None = None,
+    ) -> None:
         self._flag = flag
         self._saving = saving
         self._interval = saving.interval
         self._target = target
         self._broken = broken
+        self._timeout = timeout
         self._agreement: Agreement
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
@@ -65,7 +75,7 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         assert callable(signals._sigterm_notifier_fn)
         loop._broadcast_sigterm_tensor = lambda: None
         signals._sigterm_notifier_fn = self._flag.handle
-        self._agreement = Agreement(trainer.world_size)
+        self._agreement = Agreement(trainer.world_size, self._timeout)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Nothing is trained yet: what there is to keep is durable already."""
