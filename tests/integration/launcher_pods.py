@@ -105,6 +105,8 @@ class Cluster:
     port: int = field(default_factory=find_port)
     pods: list[Pod] = field(default_factory=list)
     environ: dict[str, str] = field(default_factory=dict)
+    launcher: str = "rfdetr_trainer.launch"
+    master: str = "127.0.0.1"
 
     @property
     def output(self) -> RunFolder:
@@ -120,8 +122,8 @@ class Cluster:
         config.write_text(self.run.to_json())
         log = self.folder / f"termination-{number}"
         nproc = nproc or self.run.topology.processes_per_node
-        command = [sys.executable, "-m", "rfdetr_trainer.launch", f"--nnodes={self.run.topology.nodes}"]
-        command += [f"--nproc-per-node={nproc}", f"--node-rank={node_rank}", "--master-addr=127.0.0.1"]
+        command = [sys.executable, "-m", self.launcher, f"--nnodes={self.run.topology.nodes}"]
+        command += [f"--nproc-per-node={nproc}", f"--node-rank={node_rank}", f"--master-addr={self.master}"]
         process = subprocess.Popen(
             [*command, f"--master-port={port or self.port}", *flags],
             env={**os.environ, **self.build_environ(config, log, f"pod-{number}"), **self.environ, **environ},
@@ -162,11 +164,11 @@ class Cluster:
 class Cut:
     """A connection's way through this process, which can stop to pass anything on without closing it."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, place: tuple[str, int] = ("", 0)) -> None:
         self._target = target
         self._open = threading.Event()
         self._open.set()
-        self._server = socket.create_server(("", 0))
+        self._server = socket.create_server(place)
         self._ends: list[socket.socket] = []
         self.port = int(self._server.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -206,6 +208,22 @@ class Cut:
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+class BlackHole:
+    """An address that answers nothing, not even that nobody is there, as one that belonged to a pod does."""
+
+    def __init__(self, place: tuple[str, int]) -> None:
+        self._ends = [socket.create_server(place, backlog=0)]
+        for _ in range(3):  # the kernel drops what its queue has no room for
+            self._ends.append(socket.socket())
+            self._ends[-1].setblocking(False)
+            self._ends[-1].connect_ex(place)
+
+    def close(self) -> None:
+        """Whoever comes is refused at once."""
+        for end in self._ends:
+            end.close()
 
 
 def find_worker(pod: Pod, rank: int, generation: int) -> int:

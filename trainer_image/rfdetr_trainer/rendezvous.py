@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 RETRY_SECONDS = 0.005
+TRY_SECONDS = 2.0  # the kernel's own tries are ever further apart
 
 
 def wait_for_store(environ: Mapping[str, str], seconds: float) -> None:
@@ -19,7 +20,7 @@ def wait_for_store(environ: Mapping[str, str], seconds: float) -> None:
         return
     address = (environ["MASTER_ADDR"], int(environ["MASTER_PORT"]))
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(address, timeout=seconds):
+    while (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=min(left, TRY_SECONDS)):
             return
         time.sleep(RETRY_SECONDS)

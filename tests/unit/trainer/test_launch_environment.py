@@ -12,7 +12,8 @@ from rfdetr_trainer.launch.watchdog import LIMITS
 from rfdetr_trainer.launch.wire import Round
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "launcher.md").read_text()
-ROUND_ENV = build_worker_env(Flags(2, 2, 1, "m", 29500), 0, Round(generation=7, store_port=4000, resume=None), "u")
+ORDER = Round(generation=7, store_port=4000, resume=None)
+ROUND_ENV = build_worker_env(Flags(2, 2, 1, "m", 29500), 0, ORDER, "u", "10.0.0.7")
 
 
 def list_rows(heading: str) -> list[tuple[str, ...]]:

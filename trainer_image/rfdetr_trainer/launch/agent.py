@@ -16,7 +16,7 @@ from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.fingerprint import DatasetFacts
 from rfdetr_trainer.launch import node
 from rfdetr_trainer.launch.board import Board
-from rfdetr_trainer.launch.channel import RETRY_SECONDS, Channel, connect, wait_for_name
+from rfdetr_trainer.launch.channel import RETRY_SECONDS, Channel, connect
 from rfdetr_trainer.launch.crew import Crew
 from rfdetr_trainer.launch.flags import Flags, build_flags, check_world
 from rfdetr_trainer.launch.forkserver import ForkServer
@@ -64,6 +64,7 @@ class Agent:
         self._parsed: asyncio.Future[Parsed] = asyncio.get_running_loop().create_future()
         self._logs = LogFiles(RunFolder.of(settings.output_root, run).logs)
         self._channel: Channel[FromLeader] | None = None
+        self._leader_address = ""  # where rank 0's launcher was met last
         self._crew: Crew | None = None
         self._leader: Leader | None = None
         self._step = 0
@@ -118,7 +119,7 @@ class Agent:
             case node.StartWorkers(order):
                 assert self._crew is not None
                 sealed = order.model_copy(update={"resume": self._storage.reseal(order.resume)})
-                self._crew.start(self._server, sealed)
+                self._crew.start(self._server, sealed, self._leader_address)
                 if self._leader is None:  # no newer checkpoint is heard of here
                     self._load_ahead(None, None)
             case node.SignalWorkers(number):
@@ -242,14 +243,14 @@ class Agent:
     async def _lead(self, flags: Flags) -> None:
         self._leader = Leader(self._storage, self.board, self._end_here, self._load_ahead)
         await self._leader.start(flags.master_port)
-        await wait_for_name(flags.master_addr)
 
     async def _stay_connected(self, flags: Flags) -> None:
         host = "127.0.0.1" if flags.node_rank == 0 else flags.master_addr
         tries = 0
         while True:
             try:
-                channel = await connect((host, flags.master_port), LEADER, self._run.limits.peer_seconds)
+                silence, resolve = self._run.limits.peer_seconds, self._settings.resolve
+                channel = await connect((host, flags.master_port), LEADER, silence, resolve)
             except OSError as error:
                 await self._wait_for_leader(f"{host}:{flags.master_port}", error, tries)
                 tries += 1
@@ -271,6 +272,7 @@ class Agent:
     async def _talk(self, channel: Channel[FromLeader], flags: Flags) -> None:
         channel.send(self._build_hello(flags))
         self._channel = channel
+        self._leader_address = channel.address
         self._events.put_nowait(node.Connected())
         beating = asyncio.get_running_loop().create_task(channel.beat(self._build_ping))
         try:

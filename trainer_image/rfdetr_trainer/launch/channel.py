@@ -10,18 +10,22 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from rfdetr_trainer.launch.logs import say
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import FromLeader, FromMember, Ping
 
 Incoming = TypeVar("Incoming")
+Resolve = Callable[[str, int], list[str]]
 BEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.25
+CONNECT_SECONDS = 2.0  # to an address; whoever does not answer is probably gone, and the name may have a new one
 LINE_LIMIT = 1 << 18
 
 
 class Channel(Generic[Incoming]):
-    """Messages out and in; ``receive`` returns None once the other side is lost."""
+    """Messages out and in; ``receive`` returns None once the other side is lost.
+
+    ``address``: where the other side was found, whatever its name says by now; empty where it came by itself.
+    """
 
     def __init__(
         self,
@@ -29,7 +33,9 @@ class Channel(Generic[Incoming]):
         writer: asyncio.StreamWriter,
         adapter: TypeAdapter[Incoming],
         silence: float,
+        address: str = "",
     ) -> None:
+        self.address = address
         self._reader = reader
         self._writer = writer
         self._adapter = adapter
@@ -70,32 +76,24 @@ async def connect(
     place: tuple[str, int],
     adapter: TypeAdapter[Incoming],
     silence: float,
-    resolve: Callable[[str, int], list[str]] = resolve,
+    resolve: Resolve = resolve,
 ) -> Channel[Incoming]:
-    """A connection to the host as its name resolves now: a replaced pod has a new address."""
+    """A connection to the host as its name resolves now: a replaced pod has a new address.
+
+    Raises:
+        OSError: no address of the name answers in time; the next try asks for its addresses again.
+
+    """
     host, port = place
     addresses = await in_thread(lambda: resolve(host, port))
     error: OSError = OSError(f"{host} has no address")
     for address in addresses:
         try:
-            async with asyncio.timeout(silence):
+            async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await asyncio.open_connection(address, port, limit=LINE_LIMIT)
-            return Channel(reader, writer, adapter, silence)
-        except (OSError, TimeoutError) as refused:
-            error = OSError(str(refused))
+            return Channel(reader, writer, adapter, silence, address)
+        except TimeoutError:
+            error = OSError(f"{address} does not answer")
+        except OSError as refused:
+            error = refused
     raise error
-
-
-async def wait_for_name(name: str) -> None:
-    """Return once the name has an address: the records of a headless Service may lag behind its pods."""
-    tries = 0
-    while True:
-        try:
-            await in_thread(lambda: socket.getaddrinfo(name, None))
-        except OSError as error:
-            if tries == 0:
-                say(f"waiting for the name {name} ({error})")
-            tries += 1
-            await asyncio.sleep(RETRY_SECONDS)
-        else:
-            return

@@ -91,8 +91,8 @@ class Crew:
         first = self._flags.node_rank * self._flags.nproc
         return tuple(range(first, first + self._flags.nproc))
 
-    def start(self, server: ForkServer, order: Round) -> None:
-        """Start all workers of a round."""
+    def start(self, server: ForkServer, order: Round, leader: str) -> None:
+        """Start all workers of a round, whose store is at the leader's address."""
         if order.cause is not None:
             self._board.note_death(order.cause)
         self._board.begin(
@@ -106,8 +106,9 @@ class Crew:
             tail = Tail()
             output = Output(lambda line, rank=rank, tail=tail: self._take(rank, tail, line))  # type: ignore[misc]
             self._tails[rank], self._outputs[rank] = tail, output
-            env = build_defaults(os.environ) | build_worker_env(self._flags, local_rank, order, self._run.job.uid)
-            server.fork(rank, {**env, names.ENV_LAUNCHER_SOCKET: str(self._path)}, output.write_end)
+            told = build_worker_env(self._flags, local_rank, order, self._run.job.uid, leader)
+            env = {**build_defaults(os.environ), **told, names.ENV_LAUNCHER_SOCKET: str(self._path)}
+            server.fork(rank, env, output.write_end)
 
     def note_start(self, started: Started) -> None:
         """A worker lives; say so when it could not begin warm."""

@@ -46,8 +46,11 @@ def build_fork_server_env() -> dict[str, str]:
     return {setting.name: setting.value for setting in FORK_SERVER}
 
 
-def build_worker_env(flags: Flags, local_rank: int, order: Round, job: str) -> dict[str, str]:
-    """What torchrun sets for a worker of this round, and what the trainer is told beside it; nobody overrides it."""
+def build_worker_env(flags: Flags, local_rank: int, order: Round, job: str, leader: str) -> dict[str, str]:
+    """What torchrun sets for a worker of this round, and what the trainer is told beside it; nobody overrides it.
+
+    ``leader``: the address at which this launcher has just met rank 0's. A name may still mean the pod before it.
+    """
     rank, world = flags.node_rank * flags.nproc + local_rank, flags.nnodes * flags.nproc
     return {
         "RANK": str(rank),
@@ -60,7 +63,7 @@ def build_worker_env(flags: Flags, local_rank: int, order: Round, job: str) -> d
         "ROLE_NAME": "default",
         "ROLE_RANK": str(rank),
         "ROLE_WORLD_SIZE": str(world),
-        "MASTER_ADDR": flags.master_addr,
+        "MASTER_ADDR": leader,
         "MASTER_PORT": str(order.store_port),
         "TORCHELASTIC_RUN_ID": f"{job}-{order.generation}",
         "TORCHELASTIC_RESTART_COUNT": "0",

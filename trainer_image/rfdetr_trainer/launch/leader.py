@@ -58,6 +58,7 @@ class Leader:
         self._overseer = Overseer(run.limits, run.topology.nodes, self._broadcast, time.monotonic)
         self._channels: dict[int, Members] = {}
         self._met: set[int] = set()  # node ranks that were ever connected
+        self._ports: set[int] = set()  # of every round's store: a worker of an older one must find nobody there
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
@@ -236,7 +237,9 @@ class Leader:
     async def _claim(self, resume: Resume | None, redone: int) -> None:
         last = self._state.generation
         generation = await in_thread(lambda: self._storage.claim(last, resume, redone, time.time()))
-        self._feed(model.Claimed(generation, find_free_port()))
+        port = find_free_port(self._ports)
+        self._ports.add(port)
+        self._feed(model.Claimed(generation, port))
 
     async def _look_ahead(self) -> None:
         """Get each new checkpoint ready while the training goes on: a restart waits for neither digest nor pickle."""

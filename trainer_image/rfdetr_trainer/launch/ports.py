@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Set as AbstractSet
 
 
 def listen(port: int) -> socket.socket:
@@ -17,7 +18,10 @@ def listen(port: int) -> socket.socket:
     return socket.create_server(("", port))
 
 
-def find_free_port() -> int:
-    """A port that nobody listens on now."""
-    with listen(0) as probe:
-        return int(probe.getsockname()[1])
+def find_free_port(used: AbstractSet[int]) -> int:
+    """A port that nobody listens on now, and that is none of those used before."""
+    while True:
+        with listen(0) as probe:
+            port = int(probe.getsockname()[1])
+        if port not in used:
+            return port

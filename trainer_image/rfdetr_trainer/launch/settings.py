@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rfdetr_contract import names
 from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.errors import ConfigError
+from rfdetr_trainer.launch.channel import Resolve, resolve
 
 ENV_PREFLIGHT_MODULE = "RFDETR_PREFLIGHT_MODULE"
 PREFLIGHT = "rfdetr_trainer.preflight"
@@ -28,6 +29,7 @@ class Settings:
     termination_log: Path
     pod_uid: str
     preflight: str  # the module whose ``check(run, data_root)`` judges the data set; empty: none
+    resolve: Resolve = resolve  # the addresses of a name
 
 
 def build_settings(environ: Mapping[str, str]) -> Settings:
