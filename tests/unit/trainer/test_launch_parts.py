@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +100,6 @@ def test_flags_and_plan_must_name_the_same_world() -> None:
             FailureReason.HOST_OOM,
             "rank 1 was killed because the container ran out of memory",
         ),
-        (make_end(-7), FailureReason.SHARED_MEMORY, "rank 1 was killed by SIGBUS: /dev/shm is too small"),
         (make_end(1), FailureReason.CRASHED, "rank 1 ended with code 1: last line"),
         (make_end(78), FailureReason.CONFIG_ERROR, "rank 1 ended with code 78: last line"),
         (make_end(70, make_word(FailureReason.NAN_LOSS)), FailureReason.NAN_LOSS, "said"),
@@ -108,6 +110,30 @@ def test_a_death_has_a_reason_and_a_sentence(end: WorkerEnd, reason: FailureReas
     lines = "its" if end.last_word else end.last_lines
 
     assert Died(generation=4, rank=1, reason=reason, message=message, last_lines=lines) == classify_end(end)
+
+
+def test_a_read_beyond_a_file_that_was_cut_is_not_blamed_on_shared_memory_alone(tmp_path: Path) -> None:
+    """A checkpoint is mapped, and its volume may fail under it: the kernel sends the signal of a full /dev/shm."""
+    file = tmp_path / "mapped"
+    file.write_bytes(bytes(2 * mmap.PAGESIZE))
+    code = f"""
+import mmap, os
+with open({str(file)!r}, "r+b") as opened:
+    mapped = mmap.mmap(opened.fileno(), 0)
+    os.truncate({str(file)!r}, 0)
+    mapped[mmap.PAGESIZE]
+"""
+    end = make_end(subprocess.run([sys.executable, "-S", "-c", code], check=False).returncode)
+
+    words = "/dev/shm is full, or a file on a volume that it had mapped was cut or cannot be read"
+    expected = Died(
+        generation=4,
+        rank=1,
+        reason=FailureReason.SHARED_MEMORY,
+        message=f"rank 1 was killed by SIGBUS: {words}",
+        last_lines=end.last_lines,
+    )
+    assert expected == classify_end(end)
 
 
 @pytest.mark.parametrize("code", [0, 75])
@@ -175,9 +201,10 @@ def test_the_report_is_served_as_the_operator_parses_it() -> None:
 
 
 def test_a_worker_gets_torchruns_environment() -> None:
-    """The third of four ranks, on the second of two nodes; the store is this round's."""
+    """The third of four ranks, on the second of two nodes; the store is this round's, at an address that lives."""
     resume = Resume(file="/o/c", sha256="0", size=1, step=3, epoch=0, batch_in_epoch=0, world_size=4)
-    env = build_worker_env(Flags(2, 2, 1, "m", 29500), 0, Round(generation=7, store_port=4000, resume=resume), "u")
+    order = Round(generation=7, store_port=4000, resume=resume)
+    env = build_worker_env(Flags(2, 2, 1, "m", 29500), 0, order, "u", "10.0.0.7")
 
     expected = {
         "RANK": "2",
@@ -185,7 +212,7 @@ def test_a_worker_gets_torchruns_environment() -> None:
         "WORLD_SIZE": "4",
         "LOCAL_WORLD_SIZE": "2",
         "GROUP_RANK": "1",
-        "MASTER_ADDR": "m",
+        "MASTER_ADDR": "10.0.0.7",
         "MASTER_PORT": "4000",
         "TORCHELASTIC_RUN_ID": "u-7",
         "RFDETR_GENERATION": "7",

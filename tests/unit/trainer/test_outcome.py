@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import socket
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import torch
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch does not say that it exports it
 
 from rfdetr_contract.report import FailureReason, Outcome
 from rfdetr_trainer.errors import DataError
@@ -31,6 +35,40 @@ def test_each_error_has_its_reason(error: Exception, reason: FailureReason) -> N
     end = classify_error(error)
 
     assert (Outcome.FAILED, reason) == (end.outcome, end.reason)
+
+
+def look_for_nobody(port: int) -> None:
+    """A rank whose rank 0 does not listen."""
+    TCPStore("127.0.0.1", port, 2, is_master=False, timeout=timedelta(milliseconds=50))
+
+
+def wait_for_nobody(port: int) -> None:
+    """A rank 0 that no other rank comes to."""
+    TCPStore("127.0.0.1", port, 2, is_master=True, timeout=timedelta(milliseconds=50))
+
+
+def wait_for_a_key(port: int) -> None:
+    """A rank whose peer has come and then says nothing."""
+    store = TCPStore("127.0.0.1", port, 2, is_master=True, wait_for_workers=False)
+    store.wait(["from rank 1"], timedelta(milliseconds=50))
+
+
+@pytest.mark.parametrize(
+    ("wait", "reason"),
+    [
+        (look_for_nobody, FailureReason.PEER_LOST),
+        (wait_for_nobody, FailureReason.PEER_LOST),
+        (wait_for_a_key, FailureReason.NCCL_TIMEOUT),
+    ],
+)
+def test_a_store_that_waits_in_vain_has_its_reason(wait: Callable[[int], None], reason: FailureReason) -> None:
+    """Torch's own words, from torch itself: nobody came, or somebody who came says nothing."""
+    with socket.create_server(("", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    with pytest.raises(RuntimeError) as raised:
+        wait(port)
+
+    assert reason == classify_error(raised.value).reason
 
 
 def test_an_error_of_ours_is_told_as_it_is() -> None:

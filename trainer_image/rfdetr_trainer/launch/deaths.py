@@ -70,7 +70,10 @@ def _classify_code(end: WorkerEnd) -> tuple[FailureReason, str]:
     if end.code == -signal.SIGKILL and end.oom_kills:
         return FailureReason.HOST_OOM, f"rank {end.rank} was killed because the container ran out of memory"
     if end.code == -signal.SIGBUS:
-        return FailureReason.SHARED_MEMORY, f"rank {end.rank} was killed by SIGBUS: /dev/shm is too small"
+        words = (
+            f"rank {end.rank} was killed by SIGBUS: /dev/shm is full, or a file on a volume that it had mapped was cut"
+        )
+        return FailureReason.SHARED_MEMORY, f"{words} or cannot be read"
     return FailureReason.CRASHED, f"rank {end.rank} was killed by {name}"
 
 
