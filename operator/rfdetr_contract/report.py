@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -187,19 +188,59 @@ class RunReport(Frozen):
     last_lines: str = ""  # of the first failing rank
 
     def to_termination_message(self, limit: int = TERMINATION_LIMIT) -> str:
-        """JSON of at most ``limit`` bytes: the last lines are cut first, then the message; it stays valid JSON."""
-        for lines, message in ((1500, MESSAGE_LIMIT), (1200, 500), (600, 400), (300, 300), (0, 120)):
-            text = self.model_copy(
-                update={
-                    "last_lines": self.last_lines[len(self.last_lines) - lines :] if lines else "",
-                    "message": self.message[:message],
-                }
-            ).model_dump_json(exclude_none=True)
+        """JSON of at most ``limit`` bytes, by the first cut that is enough; who failed and its last lines stay."""
+        for cut in CUTS:
+            kept = {"last_lines": self.last_lines[-cut.last_lines :], "message": self.message[: cut.message]}
+            text = self.model_copy(update=kept).model_dump_json(
+                exclude_none=True, include=cut.include, exclude=cut.exclude
+            )
             if len(text.encode()) <= limit:
-                return text
-        return RunReport(
-            outcome=self.outcome, reason=self.reason, message=self.message[:60], node_rank=self.node_rank
-        ).model_dump_json(exclude_none=True)
+                break
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How much of a report's words is kept, in characters, and which of its fields are (``include`` None: all others)."""
+
+    last_lines: int
+    message: int
+    exclude: dict[str, Any] | None = None
+    include: set[str] | None = None
+
+
+# What the metrics tell as well.
+MINOR: dict[str, Any] = {
+    "world": {"devices"},
+    "progress": {"losses", "learning_rates"},
+    "straggler": True,
+    "seconds": True,
+    "warning": True,
+}
+# How it ended, who did it, and what is a number. A character may take six bytes: that fits whatever the words are.
+CORE = {
+    "version",
+    "outcome",
+    "reason",
+    "message",
+    "node_rank",
+    "attempt",
+    "generation",
+    "process_restarts",
+    "steps_redone",
+    "resumed_step",
+    "time",
+    "culprit_rank",
+    "last_lines",
+}
+CUTS = (
+    Cut(1500, MESSAGE_LIMIT),
+    Cut(1200, 500),
+    Cut(600, 400),
+    Cut(600, 400, MINOR),
+    Cut(300, 300, MINOR),
+    Cut(300, 120, include=CORE),
+)
 
 
 EXIT_CODES: dict[FailureReason, ExitCode] = {

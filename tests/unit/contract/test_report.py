@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from rfdetr_contract.names import TERMINATION_LIMIT
-from rfdetr_contract.report import ExitCode, FailureReason, Outcome, Progress, RunReport, Scores, exit_code
+from rfdetr_contract.report import ExitCode, FailureReason, Outcome, Progress, RunReport, Scores, World, exit_code
 
 
 def make_report(message: str, last_lines: str) -> RunReport:
@@ -17,17 +21,57 @@ def make_report(message: str, last_lines: str) -> RunReport:
     )
 
 
-@given(st.text(max_size=5000), st.text(max_size=20000))
-def test_a_termination_message_fits_and_parses(message: str, last_lines: str) -> None:
-    """However long the words, the message has at most 4096 bytes and is a report with the same outcome."""
-    text = make_report(message, last_lines).to_termination_message()
+WORDS = st.builds(lambda word, times: word * times, st.text(min_size=1, max_size=4), st.integers(0, 600))
+
+
+def vary(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of a field's type, long ones among them."""
+    if kind is str:
+        return WORDS
+    if kind is float:
+        return st.floats(allow_nan=False, allow_infinity=False)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = {name: vary(field.annotation) for name, field in kind.model_fields.items()}
+        return st.fixed_dictionaries(fields).map(kind.model_validate)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in {Union, UnionType}:
+        return st.one_of([vary(argument) for argument in arguments])
+    if origin is tuple:
+        return st.lists(vary(arguments[0]), max_size=16).map(tuple)
+    if origin is dict:
+        return st.dictionaries(vary(arguments[0]), vary(arguments[1]), max_size=8)
+    return st.from_type(kind)
+
+
+def get_identity(report: RunReport) -> tuple[object, ...]:
+    """Which pod, which round, how it ended and who did it."""
+    pod = (report.node_rank, report.attempt, report.generation)
+    return (*pod, report.outcome, report.reason, report.culprit_rank)
+
+
+@given(vary(RunReport))
+def test_a_termination_message_fits_and_parses_whatever_is_in_the_report(report: RunReport) -> None:
+    """At most 4096 bytes, however long any field is; the culprit, its last lines and the words before them survive."""
+    text = report.to_termination_message()
 
     parsed = RunReport.model_validate_json(text)
-    assert (True, Outcome.FAILED, FailureReason.USER_CODE) == (
-        len(text.encode()) <= TERMINATION_LIMIT,
-        parsed.outcome,
-        parsed.reason,
+    assert len(text.encode()) <= TERMINATION_LIMIT
+    assert get_identity(report) == get_identity(parsed)
+    assert (True, True) == (report.last_lines.endswith(parsed.last_lines), report.message.startswith(parsed.message))
+    assert len(parsed.last_lines) >= min(300, len(report.last_lines))
+    assert len(parsed.message) >= min(120, len(report.message))
+
+
+def test_what_the_metrics_tell_as_well_goes_before_the_state_of_the_run() -> None:
+    """A failed run with many devices still says where it stood, and its best."""
+    progress = Progress(epoch=1, epochs=9, step=70, steps_per_epoch=60, losses={f"loss {n}": 0.5 for n in range(200)})
+    world = World(expected=16, attested=16, devices=("a GPU with a name " * 8,) * 16)
+    report = make_report("the loss is not a number", "line 1").model_copy(
+        update={"progress": progress, "world": world, "best_checkpoint": "runs/a/best.pth", "culprit_rank": 3}
     )
+
+    lean = {"progress": progress.model_copy(update={"losses": {}}), "world": world.model_copy(update={"devices": ()})}
+    assert report.model_copy(update=lean) == RunReport.model_validate_json(report.to_termination_message())
 
 
 def test_a_short_report_is_told_whole() -> None:
