@@ -26,7 +26,7 @@ from rfdetr_trainer.resume import Resume
 from rfdetr_trainer.retention import find_leftovers
 from rfdetr_trainer.sets import Keep, Moment, SetFacts, Sets, build_moment
 from rfdetr_trainer.snapshot import Snapshots, is_on_host
-from rfdetr_trainer.writer import Writer
+from rfdetr_trainer.writer import Work, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self._seal = known if known is not None and known.pod_uid == pod_uid else None
         self._patience = patience or Patience()
         self._volume = volume
-        self._home = folder.checkpoints.resolve()
+        self._homes = {folder.checkpoints, folder.checkpoints.resolve()}  # asked once: a hung volume does not answer
         self._sets = Sets(folder, facts, keep, volume)
         limits = build_limits(read_claims(folder.generations), facts.generation, resume)
         self.bests = BestKeeper(Bests(folder, facts.generation, limits, volume), volume, resume.epoch if resume else 0)
@@ -96,6 +96,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         self.score: float | None = None  # mAP 50:95 that the next set's manifest bears
         self.fault: RunError | None = None  # why the newest save failed; None again when a later one succeeds
         self.cost: Cost | None = None  # of the newest durable save
+        self.before: list[Work] = []  # done before a set is written, and before anybody leaves
         for leftover in find_leftovers(folder, facts.generation):
             leftover.unlink(missing_ok=True)
 
@@ -104,7 +105,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
     ) -> None:
         """Begin to save a set; another path that was asked for gets a second name for it."""
         began, moment, asked = time.monotonic(), build_moment(checkpoint), Path(path)
-        name = asked if asked.parent.resolve() != self._home else None
+        name = None if asked.parent in self._homes else asked
         self._asked = moment
         if moment == self._moment:
             if name is not None:
@@ -125,7 +126,9 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
     def drain(self) -> bool:
         """Wait until nothing is on its way, within limits; whether the newest save is durable."""
         usual = self.cost.seconds if self.cost else 0.0
-        if not self._writer.wait(max(self._patience.last, SLOWER * usual)):
+        for work in self.before:
+            self._writer.submit(work)
+        if not self._writer.wait(max(self._patience.last, SLOWER * usual)) and self._durable != self._asked:
             self._note(RunError(FailureReason.STORAGE_ERROR, "the volume has not taken the last checkpoint"))
         return self.fault is None and self._durable == self._asked
 
@@ -148,7 +151,13 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         """A save is on its way."""
         return not self._writer.is_idle
 
+    def is_overtaken(self) -> bool:
+        """A newer generation is claimed: nothing that has one name for all generations is ours any more."""
+        return self._sets.is_overtaken()
+
     def _perform(self, order: Order) -> None:
+        for work in self.before:
+            work()
         self.bests.keep(order.tree, order.bests, self._with_room)
         try:
             manifest = self._with_room(
@@ -210,7 +219,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Remove a second name; sets are pruned by their own policy."""
-        if Path(path).parent.resolve() != self._home:
+        if Path(path).parent not in self._homes:
             Path(path).unlink(missing_ok=True)
 
 

@@ -43,6 +43,12 @@ class Volume:
         """An empty file to write to."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
+    def reopen(self, path: Path, offset: int) -> int:
+        """A file that is there, to write to from a byte on."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return descriptor
+
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write what the volume takes; how much that was."""
         return os.write(descriptor, data)
@@ -208,6 +214,18 @@ def write_unnamed(volume: Volume, path: Path, produce: Produce) -> Written:
 def write_durable(target: Path, data: bytes, volume: Volume = VOLUME) -> Written:
     """The same for bytes that are there."""
     return write_file(volume, target, lambda sink: sink.write(data))
+
+
+def extend(target: Path, size: int, data: bytes, volume: Volume = VOLUME) -> None:
+    """Write behind a file's first ``size`` bytes, durably. What a fault leaves there is written over by the next try."""
+    descriptor = volume.reopen(target, size)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[volume.write(descriptor, left) :]
+        volume.fsync(descriptor)
+    finally:
+        volume.close(descriptor)
 
 
 def publish(source: Path, target: Path, volume: Volume = VOLUME) -> None:

@@ -100,6 +100,7 @@ def fit(run: RunConfig, this: Round) -> End:
     wait_for_store(os.environ, run.limits.process_group_seconds)
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)
     meter.enter("end")
+    saving.storage.drain()  # what Lightning has logged at the very end
     return ends[0] if ends else choose_end(trainer)
 
 
@@ -123,7 +124,7 @@ def build_training(
     for ema in (each for each in trainer.callbacks if isinstance(each, RFDETREMACallback)):
         lend_average(module, ema)
     replace_best(trainer, saving.storage)
-    make_sturdy(trainer, keep=this.resume is not None)
+    make_sturdy(trainer, saving.storage, keep=this.resume is not None)
     return datamodule, module, trainer
 
 

@@ -1,75 +1,116 @@
-"""RF-DETR's table of metrics, written whole beside itself and renamed: a full volume costs it a while, never its rows."""
+"""RF-DETR's table of metrics: a thread writes it while the training goes on. What a volume refuses waits, and is not lost."""
 
 from __future__ import annotations
 
 import csv
 import io
 import logging
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from rfdetr_trainer.durable import STORAGE_FAULTS, VOLUME, Volume, write_durable
+from rfdetr_trainer.checkpoint_io import DurableCheckpointIO
+from rfdetr_trainer.durable import STORAGE_FAULTS, VOLUME, Volume, extend, write_durable
+from rfdetr_trainer.writer import Writer
 
 logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
 class SturdyTable(ExperimentWriter):  # type: ignore[misc]  # Lightning is not type-checked here
-    """Lightning's writer rewrites the file in place when a column comes, and ends the run when it cannot."""
+    """Lightning's writer waits for the volume, rewrites the file in place when a column comes, and ends the run when it cannot.
+
+    Here the training only hands its rows over. Those of known columns are written behind the last row; a new column, and a
+    file whose end is not known (it may be torn), are a new file beside it, and a rename.
+    """
 
     metrics: list[Row]
     metrics_keys: list[str]
     metrics_file_path: str
     hparams: Row
 
-    def __init__(self, folder: Path, *, keep: bool, volume: Volume = VOLUME) -> None:
+    def __init__(
+        self, folder: Path, *, keep: bool, is_overtaken: Callable[[], bool] = bool, volume: Volume = VOLUME
+    ) -> None:
         # Not the parent's own: it removes the rows of the rounds before, and whoever is killed then has lost them.
-        path = folder / self.NAME_METRICS_FILE
+        self._path = folder / self.NAME_METRICS_FILE
         self.metrics, self.metrics_keys, self.hparams = [], [], {}
-        self.log_dir, self.metrics_file_path = str(folder), str(path)
+        self.log_dir, self.metrics_file_path = str(folder), str(self._path)
+        self._is_overtaken = is_overtaken
         self._volume = volume
-        if not keep:
-            path.unlink(missing_ok=True)
+        self._size = None if keep else 0  # bytes of the file that count; None: every whole line
+        self._writer = Writer("metrics-writer")
+        self._lock = threading.Lock()
 
     def save(self) -> None:
-        """Add the new rows; those that the volume refuses are added the next time."""
-        if not self.metrics:
+        """The new rows are on their way."""
+        if self.metrics:
+            self._writer.submit(self.flush)
+
+    def flush(self) -> None:
+        """Write the new rows. Those that the volume refuses are written the next time, an overtaken rank's never."""
+        with self._lock:
+            rows = self.metrics[:]
+            try:
+                if rows and not self._is_overtaken():
+                    self._write(rows)
+            except OSError as error:
+                if error.errno not in STORAGE_FAULTS:
+                    raise
+                logger.warning("%s waits: %s", self._path.name, error.strerror)
+                return
+            del self.metrics[: len(rows)]
+
+    def _write(self, rows: list[Row]) -> None:
+        size, known = self._size, list_columns(rows, self.metrics_keys) == self.metrics_keys
+        if known and size is not None and measure(self._path) >= size:
+            data = render(rows, self.metrics_keys)
+            extend(self._path, size, data, self._volume)
+            self._size = size + len(data)
             return
-        path = Path(self.metrics_file_path)
-        try:
-            rows = [*read_rows(path), *self.metrics]
-            write_durable(path, render(rows), self._volume)
-        except OSError as error:
-            if error.errno not in STORAGE_FAULTS:
-                raise
-            logger.warning("%s waits: %s", path.name, error.strerror)
-            return
-        self.metrics_keys = sorted({key for row in rows for key in row})
-        self.metrics = []
+        rows = [*read_rows(self._path, size), *rows]
+        columns = list_columns(rows)
+        data = render(rows, columns, head=True)
+        write_durable(self._path, data, self._volume)
+        self.metrics_keys, self._size = columns, len(data)
 
 
-def read_rows(path: Path) -> list[Row]:
-    """What the table holds."""
+def read_rows(path: Path, size: int | None = None) -> list[Row]:
+    """What the table holds, in its first ``size`` bytes: a line without an end, or with more than the head has, is none."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    data = path.read_bytes()[:size]
+    whole = data[: data.rfind(b"\n") + 1].decode(errors="replace")
+    return [row for row in csv.DictReader(io.StringIO(whole, newline="")) if None not in row]
 
 
-def render(rows: list[Row]) -> bytes:
-    """The table, with every column that any row has."""
+def list_columns(rows: Sequence[Row], known: Sequence[str] = ()) -> list[str]:
+    """Every column that any row has, by their names."""
+    return sorted({*known, *(key for row in rows for key in row)})
+
+
+def render(rows: Sequence[Row], columns: Sequence[str], *, head: bool = False) -> bytes:
+    """Rows as lines of the table; ``head``: below its first one."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=sorted({key for row in rows for key in row}))
-    writer.writeheader()
+    writer = csv.DictWriter(text, fieldnames=columns)
+    if head:
+        writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
 
 
-def make_sturdy(trainer: Any, *, keep: bool) -> None:
+def measure(path: Path) -> int:
+    """A file's size in bytes; 0 when it is not there."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+def make_sturdy(trainer: Any, storage: DurableCheckpointIO, *, keep: bool) -> None:
     """Give RF-DETR's table its sturdy writer, on the rank that writes it; ``keep``: the rows that are there are this run's."""
     for each in trainer.loggers:
         if type(each) is CSVLogger and trainer.is_global_zero:
-            each._experiment = SturdyTable(Path(each.log_dir), keep=keep)
+            each._experiment = table = SturdyTable(Path(each.log_dir), keep=keep, is_overtaken=storage.is_overtaken)
+            storage.before.append(table.flush)

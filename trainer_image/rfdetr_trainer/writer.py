@@ -19,7 +19,8 @@ class Writer:
     What a work raises is raised again in the thread that comes next to give or to wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "checkpoint-writer") -> None:
+        self._name = name
         self._works: deque[Work] = deque()  # the first one is being done
         self._changed = threading.Condition()
         self._error: BaseException | None = None
@@ -35,7 +36,7 @@ class Writer:
         with self._changed:
             self._works.append(work)
             if len(self._works) == 1:
-                threading.Thread(target=self._serve, name="checkpoint-writer", daemon=True).start()
+                threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all is done, at most so long; whether it is."""

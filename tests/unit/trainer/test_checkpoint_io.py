@@ -68,6 +68,17 @@ def test_a_save_becomes_a_file_a_manifest_and_the_name_that_was_asked_for(tmp_pa
     assert torch.equal(torch.full((8,), 7.0), load_verified(data, manifest.sha256)["state_dict"]["model.weights"])
 
 
+def test_a_set_gets_no_second_name_in_its_own_folder_whichever_way_leads_there(tmp_path: Path) -> None:
+    """Lightning follows links, and we do not."""
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "volume")
+    io = make_io(tmp_path / "link")
+    for step, way in ((1, "link"), (2, "volume")):
+        save(io, make_checkpoint(step), tmp_path / way / "checkpoints" / "step.ckpt")
+
+    assert ([1, 2], False) == (steps(tmp_path / "volume"), (tmp_path / "volume/checkpoints/step.ckpt").exists())
+
+
 def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
     """Keep the last two and the best one."""
     io, folder = make_io(tmp_path, last=2, best=1), RunFolder(tmp_path)
