@@ -65,7 +65,7 @@ class ExitCode(enum.IntEnum):
     DATA_ERROR = 65
     FAILED = 70
     STORAGE = 74
-    PREEMPTED = 75  # EX_TEMPFAIL: saved, try again
+    PREEMPTED = 75  # EX_TEMPFAIL: told to stop, try again
     CONFIG_ERROR = 78
 
 
@@ -168,7 +168,7 @@ class RunReport(Frozen):
     version: Literal[1] = 1
     outcome: Outcome
     reason: FailureReason | None = None
-    message: str = ""
+    message: str = ""  # while it runs, with culprit and last lines: the last hang that it has survived
     node_rank: int = 0
     attempt: int = 1
     generation: int = 0  # rendezvous round

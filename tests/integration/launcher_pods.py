@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,12 @@ class Pod:
     def report(self) -> RunReport:
         """What it left for the kubelet."""
         return RunReport.model_validate_json(self.termination_log.read_bytes())
+
+    def fetch(self, path: str) -> str:
+        """What it answers."""
+        port = self.wait_for(r"serving /metrics on port (\d+)").group(1)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Signal the launcher alone."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from integration.launcher_pods import Cluster, Cut, build_run, find_worker, is_alive, wait_until
-from rfdetr_contract.report import ExitCode, FailureReason, Outcome
+from rfdetr_contract.report import ExitCode, FailureReason, Outcome, RunReport
 
 Make = Callable[..., Cluster]
 
@@ -37,9 +37,23 @@ def test_a_rank_that_hangs_is_named_with_its_stack_and_the_run_goes_on(make: Mak
     first, second = cluster.start(0), cluster.start(1)
 
     over = first.wait_for(r"round 1 is over: (.*)").group(1)
+    first.wait_for("generation 2 step")
+    running = RunReport.model_validate_json(first.fetch("/report"))
 
     assert [ExitCode.OK, ExitCode.OK] == [first.end(), second.end()]
     assert (2, 15) == (first.report().generation, first.report().resumed_step)
+    assert ("trained 60 steps", None, "") == (
+        first.report().message,
+        first.report().culprit_rank,
+        first.report().last_lines,
+    )
+    assert (f"round 1: {over}", 1, Outcome.RUNNING, None) == (
+        running.message,
+        running.culprit_rank,
+        running.outcome,
+        running.reason,
+    )
+    assert running.last_lines.startswith("fail (launcher_toy.py:")
     assert over.startswith("rank 1 hangs: no progress for ")
     assert " in phase train after step 17 (limit 2 s); it is in fail (launcher_toy.py:" in over
     assert "(most recent call first):" in second.text

@@ -7,13 +7,12 @@ import os
 import signal
 import statistics
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from integration.launcher_pods import Cluster, Pod, build_run, find_worker, is_alive, wait_until
+from integration.launcher_pods import Cluster, build_run, find_worker, is_alive, wait_until
 from rfdetr_contract.report import ExitCode, Outcome, RunReport
 from rfdetr_trainer.generations import read_claims
 
@@ -24,13 +23,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(tmp_path, build_run(), {"steps": 2000, "seconds": 0.01, "every": 5})
     yield made
     made.close()
-
-
-def fetch(pod: Pod, path: str) -> str:
-    """What a pod answers."""
-    port = pod.wait_for(r"serving /metrics on port (\d+)").group(1)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-        return str(answer.read().decode())
 
 
 def test_a_killed_worker_costs_one_round_twenty_times_in_a_row(cluster: Cluster) -> None:
@@ -47,14 +39,14 @@ def test_a_killed_worker_costs_one_round_twenty_times_in_a_row(cluster: Cluster)
         pods[0].wait_for(rf"\[rank 0\] generation {generation + 1} step")
         seconds.append(pods[0].time_of(rf"\[rank 0\] generation {generation + 1} step") - killed)
 
-    report = RunReport.model_validate_json(fetch(pods[0], "/report"))
+    report = RunReport.model_validate_json(pods[0].fetch("/report"))
     print(
         f"\nkill -9 of a worker to the next step: median {statistics.median(seconds):.3f} s, worst {max(seconds):.3f} s"
     )
     assert (21, 20, Outcome.RUNNING) == (report.generation, report.process_restarts, report.outcome)
     assert list(range(1, 22)) == sorted(read_claims(cluster.output.generations))
-    assert 'rfdetr_process_restarts_total{reason="Crashed"} 20.0' in fetch(pods[0], "/metrics").splitlines()
-    assert "ok\n" == fetch(pods[1], "/healthz")
+    assert 'rfdetr_process_restarts_total{reason="Crashed"} 20.0' in pods[0].fetch("/metrics").splitlines()
+    assert "ok\n" == pods[1].fetch("/healthz")
 
 
 def test_nothing_outlives_a_killed_launcher(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rfdetr_contract.report import FailureReason, Outcome, Progress, RunReport
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.counters import Counters, add_pulses
+from rfdetr_trainer.launch.wire import Died
 from rfdetr_trainer.messages import Pulse, WorkerMessage
 
 PROGRESS = Progress(epoch=0, epochs=1, step=5, steps_per_epoch=9)
@@ -71,6 +72,21 @@ def test_a_storage_fault_is_gone_after_the_next_good_save() -> None:
         told.append(board.build_report(0).storage_fault)
 
     assert ["no space left", ""] == told
+
+
+def test_a_hang_is_told_while_the_run_goes_on_and_by_no_last_word() -> None:
+    """Its round, its rank and its calls; a run that completes has not failed."""
+    board = make_board()
+    board.begin(2, 0, None)
+    calls = "read (a.py:3)\nmain (b.py:4)"
+    words = "rank 1 hangs: no progress for 64 s"
+    board.hang = Died(generation=1, rank=1, reason=FailureReason.HANG, message=words, last_lines=calls)
+    board.hear(WorkerMessage(rank=0, generation=2, outcome=Outcome.COMPLETED))
+
+    said = board.build_report(9.0)
+    hung = said.model_copy(update={"message": f"round 1: {words}", "culprit_rank": 1, "last_lines": calls})
+    ended = said.model_copy(update={"outcome": Outcome.COMPLETED})
+    assert (hung, ended) == (board.look(9.0)[0], board.build_last_word(0, 9.0))
 
 
 def test_the_last_report_says_what_is_known_here() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rfdetr_contract.report import SUCCESSES, FailureReason, Outcome, Progress, RunReport, Straggler, World
 from rfdetr_trainer.launch.counters import Counters, Counts
 from rfdetr_trainer.launch.goodput import OF_PHASE, Ledger, share_redone
+from rfdetr_trainer.launch.wire import Died
 from rfdetr_trainer.messages import Sealed, WorkerMessage
 
 PREEMPTED = "Preempted"  # what ended a round when all ranks saved and left
@@ -33,7 +34,8 @@ class Board:
     heard_step: int = 0  # in this round, or where it began
     progress: Progress | None = None
     world: World | None = None
-    straggler: Straggler | None = None  # rank 0's launcher sets it
+    straggler: Straggler | None = None  # rank 0's launcher sets it, and the next one
+    hang: Died | None = None  # the last one
     warning: str = ""
     storage_fault: str = ""
     sealed: Sealed | None = None  # the newest checkpoint that this pod has saved
@@ -121,8 +123,8 @@ class Board:
             self._ledger.enter(OF_PHASE[message.phase], now, held=message.phase != "end")
 
     def look(self, time: float) -> tuple[RunReport, Counts]:
-        """How the run stands, and what was counted in this pod."""
-        return self.build_report(time), Counts(
+        """How the run stands, with the last hang that it has survived, and what was counted in this pod."""
+        return self.build_report(time).model_copy(update=describe_hang(self.hang)), Counts(
             pulse=self._counters.read(self.first_rank),
             restarts=dict(self._restarts),
             gpus=self._counters.read_gpus(self.first_rank),
@@ -176,3 +178,11 @@ class Board:
             "warning": report.warning or self.warning,
         }
         return report.model_copy(update=own)
+
+
+def describe_hang(hang: Died | None) -> dict[str, object]:
+    """What a running report says of a hang: its round, its rank and its calls. It has no reason, since the run goes on."""
+    if hang is None:
+        return {}
+    message = f"round {hang.generation}: {hang.message}"
+    return {"message": message, "culprit_rank": hang.rank, "last_lines": hang.last_lines}

@@ -206,6 +206,7 @@ class Leader:
             self._board.straggler = self._overseer.watch_pace(generation)
             death = await self._overseer.find_death(generation)
             if death is not None:
+                self._board.hang = death
                 self._feed(model.From(0, death))
 
     def _broadcast(self, message: FromLeader) -> None:
