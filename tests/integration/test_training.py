@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,11 +51,14 @@ class Gang:
     """The ranks of one round, and what rank 0 says."""
 
     folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)  # beside torchrun's
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     messages: list[WorkerMessage] = field(default_factory=list)
 
-    def start(self, run: RunConfig, *, generation: int = 1, resume: Resume | None = None) -> None:
-        """Start every rank with torchrun's environment."""
+    def start(
+        self, run: RunConfig, *, generation: int = 1, resume: Resume | None = None, size: int | None = None
+    ) -> None:
+        """Start every rank that is planned, or so many, with torchrun's environment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "run.json").write_text(run.to_json())
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -64,12 +68,13 @@ class Gang:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        size = run.topology.world_size
+        size = size or run.topology.world_size
         for rank in range(size):
             environ = build_environ(self.folder, rank, size, port) | {
                 names.ENV_GENERATION: str(generation),
                 names.ENV_RESUME: resume.model_dump_json() if resume else "",
                 names.ENV_LAUNCHER_SOCKET: str(path),
+                **self.environ,
             }
             command = [sys.executable, "-m", "rfdetr_trainer.worker"]
             with (self.folder / f"rank-{rank}.log").open("ab") as log:
@@ -104,7 +109,11 @@ class Gang:
 
     def read_log(self) -> str:
         """What rank 0 printed last."""
-        return (self.folder / "rank-0.log").read_text()[-3000:]
+        return self.read_all(0)[-3000:]
+
+    def read_all(self, rank: int) -> str:
+        """All that a rank printed."""
+        return (self.folder / f"rank-{rank}.log").read_text()
 
     @property
     def run_folder(self) -> RunFolder:
@@ -182,10 +191,15 @@ def home(tmp_path: Path) -> Path:
 
 def test_an_interrupted_run_ends_bitwise_where_the_whole_one_does(home: Path) -> None:
     """SIGTERM on rank 1 inside an epoch: both save at one step and leave with 75; the resumed run ends with the same
-    weights, EMA, optimizer and counters as one that was never interrupted, with augmentation on."""
+    weights, EMA, optimizer and counters as one that was never interrupted, with augmentation on. How often it saves is
+    measured, and rank 0 says it."""
     run, whole, broken = make_run(), Gang(home / "a"), Gang(home / "b")
     whole.start(run)
     assert [0, 0] == whole.wait(), whole.read_log()
+    said = [
+        re.findall(r"^rfdetr: saving every .*: a save stalls ", whole.read_all(rank), re.MULTILINE) for rank in (0, 1)
+    ]
+    assert [True, False] == [bool(lines) for lines in said]
 
     broken.start(run)
     broken.hear(lambda message: message.progress is not None and 1 <= message.progress.step)
