@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rfdetr import RFDETRNano
 
 from examples.data.digits import Recipe, write_digits
 from integration.one_rank import Job, alone, build_job
+from integration.test_training import is_equal
 from rfdetr_contract.report import Outcome
 from rfdetr_contract.run import EarlyStoppingRun, ResumeRun
 from rfdetr_trainer.errors import ConfigError
@@ -97,7 +99,8 @@ def test_a_finished_run_is_finished_for_its_restart(done: Job) -> None:
 
 
 def test_rfdetrs_own_last_checkpoint_is_gone_on_from(home: Path, done: Job) -> None:
-    """Written by RFDETR.train, without a manifest: one epoch there, one here; best weights alone are another start."""
+    """Written by RFDETR.train, without a manifest: one epoch there, one here; best weights alone are another start: with
+    a learning rate of 0 they are what is left."""
     model = {**SMALL, "patch_size": 16, "positional_encoding_size": 4, "resolution": 64, "num_classes": 2}
     RFDETRNano(pretrain_weights=None, device="cpu", **model).train(
         dataset_dir=str(home / "digits"),
@@ -117,10 +120,13 @@ def test_rfdetrs_own_last_checkpoint_is_gone_on_from(home: Path, done: Job) -> N
 
     with pytest.raises(ConfigError, match=r"weights alone are a start by model\.pretrainWeights"):
         follow(done, "weights", "stock/checkpoint_best_total.pth").go()
-    fresh = follow(done, "fresh", "never", epochs=1)
+    fresh = follow(done, "fresh", "never", epochs=1, learning_rate=0.0, encoder_learning_rate=0.0)
     weights = fresh.run.model.model_copy(update={"pretrain_weights": "stock/checkpoint_best_total.pth"})
     fresh = replace(fresh, run=fresh.run.model_copy(update={"model": weights}))
     fresh.go()
+    best = torch.load(home / "claim" / "stock" / "checkpoint_best_total.pth", weights_only=False)["model"]
+    left = fresh.read()
+    assert [] == [name for name, weight in best.items() if not is_equal(weight, left.get(f"/state_dict/model.{name}"))]
     assert (Outcome.COMPLETED, STEPS) == (fresh.report()["outcome"], fresh.report()["step"])
 
 
