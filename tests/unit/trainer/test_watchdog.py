@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import pytest
@@ -38,19 +39,21 @@ class Simulation:
     ranks: Ranks = field(default_factory=Ranks)
     now: float = 0.0
     step: int = 0
+    tick: float = 1.0  # seconds between two looks
     alarms: list[str] = field(default_factory=list)
 
     def begin(self, world: int) -> None:
         """A round begins."""
         self.ranks.begin(1, range(world), 0, self.now)
 
-    def spend(self, seconds: float, phase: Phase) -> None:
-        """All ranks enter a phase, and one second after another passes in it without a word."""
+    def spend(self, seconds: float, phase: Phase, alone: int | None = None) -> None:
+        """All ranks enter a phase, or one of them alone, and one tick after another passes in it without a word."""
         for beat in self.ranks.build_beats(self.now):
-            self.ranks.hear(WorkerMessage(rank=beat.rank, generation=1, phase=phase, step=self.step), self.now)
+            if alone in {None, beat.rank}:
+                self.ranks.hear(WorkerMessage(rank=beat.rank, generation=1, phase=phase, step=self.step), self.now)
         end = self.now + seconds
         while self.now < end:
-            self.now = min(self.now + 1.0, end)
+            self.now = min(self.now + self.tick, end)
             if find_hang(self.ranks.build_beats(self.now), LIMITED) is not None:
                 self.alarms.append(f"{phase} after {seconds:.0f} s")
 
@@ -91,27 +94,48 @@ def test_no_rank_is_no_hang() -> None:
     assert None is find_hang([], LIMITED)
 
 
+EPOCHS, STEPS = 3, 4
+START = st.floats(1, 0.99 * LIMITS["init"].ceiling)
+
+
+def draw_silences(phase: Phase, count: int) -> st.SearchStrategy[list[float]]:
+    """Silences of a phase, floor or no floor: each is below the factor times the longest before it, and the ceiling."""
+    limit = LIMITS[phase]
+
+    def stretch(first: float, growths: list[float]) -> list[float]:
+        silences = [first]
+        for growth in growths:
+            silences.append(min(growth * max(silences), 0.99 * limit.ceiling))
+        return silences
+
+    first = st.floats(limit.floor / limit.factor, 0.99 * limit.ceiling)
+    growths = st.lists(st.floats(0.05, 0.99 * limit.factor), min_size=count - 1, max_size=count - 1)
+    return st.builds(stretch, first, growths)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
-    steps=st.lists(st.floats(0.05, 50), min_size=3, max_size=12),
-    evals=st.lists(st.floats(1, 250), min_size=1, max_size=4),
-    saves=st.lists(st.floats(0.1, 100), min_size=1, max_size=4),
-    start=st.floats(1, 1500),
+    steps=draw_silences("train", EPOCHS * STEPS),
+    evals=draw_silences("eval", EPOCHS),
+    saves=draw_silences("checkpoint", EPOCHS),
+    start=START,
+    first=START,
+    alone=st.sampled_from([None, 0]),
 )
-def test_slow_evaluations_and_saves_raise_no_alarm(
-    steps: list[float], evals: list[float], saves: list[float], start: float
+def test_slow_steps_evaluations_and_saves_raise_no_alarm(
+    steps: list[float], evals: list[float], saves: list[float], start: float, first: float, alone: int | None
 ) -> None:
-    """A hundred runs, each with epochs of slow steps, evaluations and saves: none is called a hang."""
-    run = Simulation()
+    """A hundred runs that get ever slower, far beyond the floors: none is called a hang, also where the others wait."""
+    run = Simulation(tick=math.inf)  # the longest silence tells what the shorter ones would
     run.begin(world=2)
     run.spend(start, "init")
-    run.spend(start / 2, "first_step")
-    for evaluation, save in zip(evals, saves, strict=False):
-        for seconds in steps:
+    run.spend(first, "first_step")
+    for epoch in range(EPOCHS):
+        for seconds in steps[epoch * STEPS : (epoch + 1) * STEPS]:
             run.step += 1
             run.spend(seconds, "train")
-        run.spend(evaluation, "eval")
-        run.spend(save, "checkpoint")
+        run.spend(evals[epoch], "eval", alone)
+        run.spend(saves[epoch], "checkpoint", alone)
 
     assert [] == run.alarms
 
