@@ -2,7 +2,9 @@
 
 What it is to do beside that stands in the JSON of ``TOY``: steps, seconds (of a step), every (steps between
 checkpoints), ``helper`` (a process of its own), and ``fail``: {"rank", "step", "how"}, where how is an exit code's
-reason, "raise", "silent", "stuck" or, in the first round only, "hang"; ``eval`` ({"every", "seconds"}) is rank 0's.
+reason, "raise", "silent", "stuck" or, in the first round only, "hang"; ``eval`` ({"every", "seconds"}) and ``save``
+(seconds that a checkpoint takes) are rank 0's; ``slow`` ({"rank", "seconds"}) makes one rank's own work longer.
+``refuses``: the volume takes no checkpoint of those who leave.
 """
 
 from __future__ import annotations
@@ -146,12 +148,14 @@ def train(line: Line, run: RunConfig, toy: dict[str, object], place: tuple[int, 
         due = planned.get("rank") == rank and planned.get("step") == step
         if due and (planned["how"] != "hang" or generation == 1):
             return fail(line, planned["how"])
-        time.sleep(float(str(toy.get("seconds", 0.01))))
+        own = work(rank, toy, own)
         leave = ring.all_reduce(int(stop_asked))
         step += 1
-        line.send(phase="train", step=step)
-        if rank == 0 and (leave or step % int(str(toy.get("every", 5))) == 0):
-            checkpoint = save(folder, run, generation, step)
+        line.send(phase="train", step=step, pulse=Pulse(own_seconds=own))
+        refused = leave and toy.get("refuses")
+        if rank == 0 and not refused and (leave or step % int(str(toy.get("every", 5))) == 0):
+            line.send(phase="checkpoint")
+            checkpoint = save(folder, run, generation, step, float(str(toy.get("save", 0))))
         if rank == 0:
             progress = Progress(epoch=0, epochs=1, step=step, steps_per_epoch=last, checkpoint=checkpoint)
             line.send(progress=progress, world=World(expected=world, attested=world))
@@ -162,7 +166,7 @@ def train(line: Line, run: RunConfig, toy: dict[str, object], place: tuple[int, 
             time.sleep(pause["seconds"])
         if leave:
             ring.all_reduce(0)
-            line.send(outcome=Outcome.PREEMPTED, message=f"saved at step {step}")
+            line.send(outcome=Outcome.PREEMPTED, message=f"left at step {step}", saved=not refused)
             return ExitCode.PREEMPTED
     if rank == 0:
         report = line.build(outcome=Outcome.COMPLETED)

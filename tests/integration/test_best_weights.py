@@ -15,10 +15,11 @@ import torch
 from integration.one_rank import Job, alone, build_job
 from rfdetr_contract import names
 from rfdetr_contract.report import FailureReason, Outcome
+from rfdetr_contract.run import EarlyStoppingRun
 from rfdetr_trainer.best import BestManifest, read_best
 from rfdetr_trainer.errors import RunError
 from rfdetr_trainer.loading import load_verified
-from rfdetr_trainer.outcome import End
+from rfdetr_trainer.outcome import End, Preempted
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and Lightning's own, of a training inside this process
 
@@ -41,7 +42,9 @@ def test_a_finished_run_leaves_a_best_that_rfdetr_loads(home: Path) -> None:
     """By ``RFDETR.from_checkpoint``, with the digest that its sidecar tells, and with the judged weights in it."""
     from rfdetr import RFDETR
 
-    job = build_job(home, "whole")
+    job = build_job(home, "whole", stopping=EarlyStoppingRun())
+    training = job.run.training.model_copy(update={"epochs": 10})  # the first after which RF-DETR would make an archive
+    job = Job(job.run.model_copy(update={"training": training}), job.home, job.name)
     end = job.go()
     path, known = read_total(job)
     assert known is not None
@@ -55,6 +58,7 @@ def test_a_finished_run_leaves_a_best_that_rfdetr_loads(home: Path) -> None:
     held = model.model.model.state_dict()
     assert all(torch.equal(value, held[key].cpu()) for key, value in loaded["model"].items())
     assert {"checkpoint_best_ema.pth", "last_ema.pth", "last.ckpt"} <= {one.name for one in job.folder.rfdetr.iterdir()}
+    assert [] == list(job.folder.root.rglob("checkpoint_[0-9]*.ckpt"))
 
 
 @pytest.mark.parametrize(
@@ -93,13 +97,17 @@ def small_files() -> Iterator[None]:
 
 
 def test_a_full_volume_does_not_stop_the_training_and_is_its_end(home: Path) -> None:
-    """Every epoch is trained; without a state there is no success, and the reason is the volume's. With room it is one."""
+    """Every epoch is trained; without a state there is no success, and the reason is the volume's. With room it is one.
+    Whoever is told to leave does so, and says that nothing was saved."""
     job = build_job(home, "full")
+    with small_files():
+        told_to_leave = job.go(5)
     with small_files(), pytest.raises(RunError) as caught:
         job.go()
     left = [path.name for path in job.folder.root.rglob("*.ckpt")] + [path.name for path in job.folder.root.rglob(".*")]
     rows = (job.folder.rfdetr / "metrics.csv").read_text().splitlines()
 
+    assert (True, False) == (isinstance(told_to_leave, Preempted), getattr(told_to_leave, "saved", None))
     assert (FailureReason.STORAGE_FULL, [], False) == (caught.value.reason, left, job.folder.result.exists())
     assert len(rows) > 2
     end = job.go()

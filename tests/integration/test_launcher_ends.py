@@ -155,6 +155,26 @@ def test_a_worker_that_does_not_stop_in_time_is_killed(make: Make) -> None:
     assert not Path(f"/proc/{worker}").exists()
 
 
+@pytest.mark.parametrize(
+    ("refuses", "words"), [(False, ", with a checkpoint"), (True, ", without a new checkpoint: the volume refused it")]
+)
+def test_a_launcher_that_is_told_to_stop_says_whether_the_state_is_durable(
+    make: Make, refuses: bool, words: str
+) -> None:
+    """Its workers leave alike, with 75; every node hears of rank 0's volume from its own rank."""
+    cluster = make({"steps": 400, "every": 1000, "refuses": refuses}, nodes=2)
+    pods = [cluster.start(0), cluster.start(1)]
+    for pod in pods:
+        pod.wait_for("generation 1 step 3$")
+    for pod in pods:
+        pod.kill(signal.SIGTERM)
+
+    expected = (ExitCode.PREEMPTED, Outcome.PREEMPTED, None, None)
+    assert [expected, expected] == [summarize(pod) for pod in pods]
+    assert {f"stopped on a signal{words}"} == {pod.report().message for pod in pods}
+    assert refuses == (not list(cluster.output.checkpoints.glob("*.json")))
+
+
 def test_the_report_of_a_complete_run_is_told_again(make: Make) -> None:
     """A pod that is made again after the end has nothing to do."""
     cluster = make({"steps": 1})

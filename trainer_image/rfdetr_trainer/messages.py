@@ -47,7 +47,8 @@ class WorkerMessage(Frozen):
     Every rank sends ``phase`` with ``step`` and ``pulse``: at once when the phase changes, and at most twice a second
     while it trains or validates. Rank 0 sends ``progress``. ``storage_fault``: why a checkpoint was not saved, or empty
     once one was again; ``sealed``: the one that was.
-    ``outcome`` (with ``reason``, ``message``, ``last_lines``) is sent once, as the worker's last word.
+    ``outcome`` (with ``reason``, ``message``, ``last_lines``) is sent once, as the worker's last word; ``saved`` with that
+    of one that was told to leave: whether the state is durable.
     """
 
     rank: int
@@ -65,6 +66,7 @@ class WorkerMessage(Frozen):
     reason: FailureReason | None = None
     message: str = ""
     last_lines: str = ""
+    saved: bool | None = None
     best_checkpoint: str | None = None
     judgement: Judgement | None = None
 

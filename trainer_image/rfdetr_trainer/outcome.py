@@ -21,12 +21,13 @@ class Preempted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a worker ends."""
+    """How a worker ends. ``saved``: of one that was told to leave, whether the state is durable."""
 
     outcome: Outcome
     reason: FailureReason | None = None
     message: str = ""
     last_lines: str = ""
+    saved: bool | None = None
 
 
 # What a message of torch, gloo or NCCL means; the first that is found wins.
@@ -55,7 +56,7 @@ def classify_error(error: BaseException) -> End:
     """The end that an exception means."""
     if isinstance(error, Preempted):
         kept = "saved" if error.saved else "not saved: the volume refused"
-        return End(Outcome.PREEMPTED, message=f"left at step {error.step}, {kept}")
+        return End(Outcome.PREEMPTED, message=f"left at step {error.step}, {kept}", saved=error.saved)
     if isinstance(error, RunError):
         return End(Outcome.FAILED, error.reason, error.message)
     reason = choose_reason(error)

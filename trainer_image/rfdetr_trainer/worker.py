@@ -107,7 +107,14 @@ def main() -> int:
 def tell(line: Line, end: End) -> None:
     """The last word."""
     print(f"rfdetr: {end.reason or end.outcome}: {end.message}", flush=True)
-    line.send(phase="end", outcome=end.outcome, reason=end.reason, message=end.message, last_lines=end.last_lines)
+    line.send(
+        phase="end",
+        outcome=end.outcome,
+        reason=end.reason,
+        message=end.message,
+        last_lines=end.last_lines,
+        saved=end.saved,
+    )
 
 
 if __name__ == "__main__":

@@ -117,6 +117,18 @@ def test_a_signal_goes_to_the_workers_and_the_launcher_leaves_after_them() -> No
     assert (Tell(Preempted(generation=1)), Finish(report)) == left
 
 
+def test_a_launcher_whose_volume_refused_the_last_save_says_so() -> None:
+    """One worker's word is enough; the next round knows nothing of it."""
+    state, _ = play(*BEGUN, StopAsked(), WorkerEnded(0, 75, unsaved=True))
+    words = "stopped on a signal, without a new checkpoint: the volume refused it"
+    report = RunReport(outcome=Outcome.PREEMPTED, message=words)
+
+    assert (Tell(Preempted(generation=1)), Finish(report)) == advance(state, WorkerEnded(1, 75))[1]
+    ended = (WorkerEnded(0, 75, unsaved=True), WorkerEnded(1, 75))
+    again = play(*BEGUN, *ended, ROUND.model_copy(update={"generation": 2}))[0]
+    assert (2, frozenset({0, 1}), False, False) == (again.generation, again.alive, again.left, again.unsaved)
+
+
 @pytest.mark.parametrize("impatience", [StopAsked(), StopNow()])
 def test_a_second_signal_or_the_end_of_time_kills(impatience: Event) -> None:
     """Now means now."""

@@ -83,4 +83,5 @@ def test_a_preemption_is_no_failure() -> None:
         end.reason,
         end.message,
     )
-    assert "not saved" in classify_error(Preempted(7, saved=False)).message
+    refused = "left at step 7, not saved: the volume refused"
+    assert End(Outcome.PREEMPTED, message=refused, saved=False) == classify_error(Preempted(7, saved=False))

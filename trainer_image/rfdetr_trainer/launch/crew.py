@@ -134,7 +134,8 @@ class Crew:
         )
         report = self._board.build_last_word(0, time.time()) if ended.rank == 0 and ended.code == 0 else None
         silent = ended.rank == 0 and ended.code == 0 and report is None
-        return WorkerEnded(ended.rank, ended.code, build_silent_end(end) if silent else classify_end(end), report)
+        death = build_silent_end(end) if silent else classify_end(end)
+        return WorkerEnded(ended.rank, ended.code, death, report, unsaved=end.is_unsaved)
 
     async def inspect(self, server: ForkServer, generation: int) -> Views:
         """What a look at the living workers shows; their stacks go to the log as well."""

@@ -35,6 +35,11 @@ class WorkerEnd:
     oom_kills: int = 0
     killed: bool = False
 
+    @property
+    def is_unsaved(self) -> bool:
+        """The worker left when it was told to, and says that the volume has not taken the state."""
+        return self.last_word is not None and self.last_word.saved is False
+
 
 def classify_end(end: WorkerEnd) -> Died | None:
     """The death that this end is; None: the worker finished, or saved and left, or died of our hand without a word."""

@@ -23,7 +23,8 @@ class State:
     rounds: int = 0  # that ran here
     alive: frozenset[int] = frozenset()
     killing: bool = False
-    saved: bool = False  # a worker left with "saved"
+    left: bool = False  # a worker left as it was told to
+    unsaved: bool = False  # and the volume has not taken its state
     finished: bool = False  # all workers of this round ended well
     report: RunReport | None = None  # rank 0's last word
     ending: RunReport | None = None
@@ -52,12 +53,16 @@ class ZygoteLost:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnded:
-    """A worker is dead. ``death`` says why when that was no good end; ``report`` is rank 0's last word."""
+    """A worker is dead. ``death`` says why when that was no good end; ``report`` is rank 0's last word.
+
+    ``unsaved``: it left as it was told to, and the volume has not taken its state.
+    """
 
     rank: int
     code: int
     death: Died | None = None
     report: RunReport | None = None
+    unsaved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,9 @@ def advance(state: State, event: Event) -> Next:  # noqa: C901 - one branch an e
 
 def build_preempted(state: State) -> RunReport:
     """What a launcher says that was told to stop."""
-    if state.saved:
+    if state.unsaved:
+        message = "stopped on a signal, without a new checkpoint: the volume refused it"
+    elif state.left:
         message = "stopped on a signal, with a checkpoint"
     elif state.generation and not state.finished:
         message = "stopped on a signal, without a new checkpoint"
@@ -168,16 +175,24 @@ def _tell_idle(state: State) -> Next:
 def _start(state: State, order: Round) -> Next:
     if state.alive or state.stopping or state.ending:
         return state, (Tell(Leaving()),)
-    fresh = replace(state, alive=frozenset(state.ranks), killing=False, saved=False, finished=False, told_idle=False)
-    started = replace(fresh, generation=order.generation, rounds=state.rounds + 1, report=None)
-    return started, (StartWorkers(order),)
+    fresh = State(
+        state.ranks,
+        connected=state.connected,
+        warm=state.warm,
+        generation=order.generation,
+        rounds=state.rounds + 1,
+        alive=frozenset(state.ranks),
+        unfit=state.unfit,
+    )
+    return fresh, (StartWorkers(order),)
 
 
 def _end_worker(state: State, end: WorkerEnded) -> Next:
     state = replace(
         state,
         alive=state.alive - {end.rank},
-        saved=state.saved or end.code == ExitCode.PREEMPTED,
+        left=state.left or end.code == ExitCode.PREEMPTED,
+        unsaved=state.unsaved or end.unsaved,
         report=end.report or state.report,
     )
     commands: tuple[Command, ...] = ()
@@ -196,7 +211,7 @@ def _leave_round(state: State) -> Next:
         return state, (Finish(state.ending),)
     told: tuple[Command, ...] = ()
     if not state.killing:
-        state = replace(state, finished=not state.saved)
+        state = replace(state, finished=not state.left)
         done = Done(generation=state.generation, report=state.report)
         told = (Tell(done if state.finished else Preempted(generation=state.generation)),)
     if state.stopping:

@@ -51,7 +51,7 @@ class Done(Frozen):
 
 
 class Preempted(Frozen):
-    """The workers of this node saved and left."""
+    """The workers of this node left as they were told to."""
 
     kind: Literal["preempted"] = "preempted"
     generation: int
