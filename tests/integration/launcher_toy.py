@@ -2,8 +2,7 @@
 
 What it is to do beside that stands in the JSON of ``TOY``: steps, seconds (of a step), every (steps between
 checkpoints), ``helper`` (a process of its own), and ``fail``: {"rank", "step", "how"}, where how is an exit code's
-reason, "raise", "silent", "stuck" or, in the first round only, "hang"; ``eval`` ({"every", "seconds"}) and ``save``
-(seconds that a checkpoint takes) are rank 0's; ``slow`` ({"rank", "seconds"}) makes one rank's own work longer.
+reason, "raise", "silent", "stuck" or, in the first round only, "hang"; ``eval`` ({"every", "seconds"}) is rank 0's.
 ``refuses``: the volume takes no checkpoint of those who leave.
 """
 
@@ -148,14 +147,13 @@ def train(line: Line, run: RunConfig, toy: dict[str, object], place: tuple[int, 
         due = planned.get("rank") == rank and planned.get("step") == step
         if due and (planned["how"] != "hang" or generation == 1):
             return fail(line, planned["how"])
-        own = work(rank, toy, own)
+        time.sleep(float(str(toy.get("seconds", 0.01))))
         leave = ring.all_reduce(int(stop_asked))
         step += 1
-        line.send(phase="train", step=step, pulse=Pulse(own_seconds=own))
+        line.send(phase="train", step=step)
         refused = leave and toy.get("refuses")
         if rank == 0 and not refused and (leave or step % int(str(toy.get("every", 5))) == 0):
-            line.send(phase="checkpoint")
-            checkpoint = save(folder, run, generation, step, float(str(toy.get("save", 0))))
+            checkpoint = save(folder, run, generation, step)
         if rank == 0:
             progress = Progress(epoch=0, epochs=1, step=step, steps_per_epoch=last, checkpoint=checkpoint)
             line.send(progress=progress, world=World(expected=world, attested=world))
