@@ -33,13 +33,15 @@ MOMENT = 0.4  # seconds in which a signal to the launcher comes back down to its
 # its first step.
 Place = Literal["import", "start", "first step", "step", "accumulation", "last batch", "validation", "save"]
 
+Victim = Literal["worker", "launcher"]
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A signal to the worker or the launcher of each of these ranks, when the rank is at this place."""
 
     place: Place
-    victim: Literal["worker", "launcher"]
+    victim: Victim
     ranks: tuple[int, ...]
     number: int = signal.SIGTERM
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from examples.data.digits import Recipe, write_digits
-from integration.launcher_faults import STAND_STILL, Fault, Place, Struck, build_struck
+from integration.launcher_faults import STAND_STILL, Fault, Place, Struck, Victim, build_struck
 from rfdetr_contract.report import ExitCode, Outcome
 from trainer_marks import Mark, count_steps
 
@@ -28,11 +28,13 @@ PLACES: tuple[Place, ...] = (
     "validation",
     "save",
 )
+VICTIMS: tuple[Victim, ...] = ("worker", "launcher")
 COVERING = (
     Fault("import", "launcher", (1,)),
     Fault("start", "worker", (1,)),
     Fault("first step", "launcher", (1,)),
     Fault("step", "worker", (0,)),
+    Fault("step", "worker", (0, 1)),
     Fault("accumulation", "launcher", (0,)),
     Fault("last batch", "worker", (1,)),
     Fault("validation", "launcher", (0, 1)),
@@ -41,9 +43,13 @@ COVERING = (
 
 
 def list_victims(place: Place) -> tuple[Fault, ...]:
-    """Each worker, each launcher, and both launchers, at one place."""
-    alone = [Fault(place, "worker", (rank,)) for rank in (0, 1) if place != "import"]
-    return (*alone, *(Fault(place, "launcher", ranks) for ranks in ((0,), (1,), (0, 1))))
+    """Each worker, each launcher, and both of either, at one place."""
+    return tuple(
+        Fault(place, victim, ranks)
+        for victim in VICTIMS
+        for ranks in ((0,), (1,), (0, 1))
+        if (victim, place) != ("worker", "import")
+    )
 
 
 CHAINS = [list_victims(place) for place in PLACES] if os.environ.get("RFDETR_TEST_LONG") else [COVERING]
@@ -59,13 +65,15 @@ HANGS: list[tuple[int, int, Place, str]] = [
 
 @pytest.fixture
 def strike(tmp_path: Path) -> Iterator[Strike]:
-    """Runs a training under faults to its end."""
+    """Runs a training under faults to its end: in every pod that took part in a round, all workers were forked warm."""
     write_digits(tmp_path / "digits", Recipe(train=16, valid=4))
     made: list[Struck] = []
 
     def run(faults: Sequence[Fault], epochs: int, **limits: float) -> Struck:
         made.append(build_struck(tmp_path, faults, epochs, **limits))
         made[-1].run(seconds=60 + 15 * len(faults))
+        joined = [pod.text for pod in made[-1].cluster.pods if "rfdetr: round " in pod.text]
+        assert [] == [text for text in joined if "rfdetr: fork server warm after " not in text or "starts cold" in text]
         return made[-1]
 
     yield run
@@ -96,8 +104,8 @@ def test_a_sigterm_costs_no_step_wherever_it_strikes(strike: Strike, faults: tup
 
 def test_a_kill_of_any_process_costs_one_round_and_the_steps_since_the_last_checkpoint(strike: Strike) -> None:
     """kill -9 of each rank's worker and launcher, one after the other; the run completes."""
-    victims = [("worker", 0), ("launcher", 1), ("worker", 1), ("launcher", 0)]
-    faults = [Fault("step", victim, (rank,), signal.SIGKILL) for victim, rank in victims]  # type: ignore[arg-type]
+    victims: list[tuple[Victim, int]] = [("worker", 0), ("launcher", 1), ("worker", 1), ("launcher", 0)]
+    faults = [Fault("step", victim, (rank,), signal.SIGKILL) for victim, rank in victims]
 
     struck = strike(faults, len(faults))
 
