@@ -9,7 +9,7 @@ from rfdetr_contract.report import FailureReason, Outcome, RunReport
 from rfdetr_trainer.launch.board import Board
 from rfdetr_trainer.launch.channel import connect
 from rfdetr_trainer.launch.leader import Leader
-from rfdetr_trainer.launch.ports import listen
+from rfdetr_trainer.launch.ports import find_free_port, listen
 from rfdetr_trainer.launch.storage import Storage
 from rfdetr_trainer.launch.wire import LEADER, End, FromLeader, Hello, Ping
 from rfdetr_trainer.resume import Digests
@@ -79,7 +79,7 @@ def test_a_stale_address_is_left_as_soon_as_the_name_has_a_new_one() -> None:
 
 
 def test_a_name_with_a_stale_and_a_new_address_is_tried_through() -> None:
-    """A record may hold both for a while."""
+    """A record may hold both for a while; workers are told the one that answered."""
 
     async def play() -> str:
         server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
@@ -87,9 +87,9 @@ def test_a_name_with_a_stale_and_a_new_address_is_tried_through() -> None:
         channel = await connect(("rank-0", port), LEADER, 1.0, Stale(["127.9.9.9", "127.0.0.1"]))
         channel.close()
         server.close()
-        return "connected"
+        return channel.address
 
-    assert "connected" == asyncio.run(play())
+    assert "127.0.0.1" == asyncio.run(play())
 
 
 def test_a_launcher_of_another_job_at_an_old_address_is_refused(tmp_path: Path) -> None:
@@ -118,6 +118,13 @@ def test_a_launcher_of_an_older_attempt_is_told_to_end(tmp_path: Path) -> None:
     words = "node rank 1 runs attempt 1, rank 0 attempt 2"
     report = RunReport(outcome=Outcome.FAILED, reason=FailureReason.OVERTAKEN, message=words)
     assert ([End(report=report)], []) == asyncio.run(play())
+
+
+def test_no_store_gets_the_port_of_an_older_one() -> None:
+    """A worker of an older round that wakes late finds nobody there."""
+    used = {port for port in range(1 << 16) if port % 4 < 2}
+
+    assert set() == {find_free_port(used) for _ in range(20)} & used
 
 
 def test_garbage_at_the_rendezvous_port_is_shown_the_door(tmp_path: Path) -> None:
