@@ -45,6 +45,25 @@ class StopAt(StopFlag):
         return self._left <= 0
 
 
+class Crash(Exception):
+    """What nobody saw coming."""
+
+
+class CrashAt(StopAt):
+    """The training breaks off at the n-th of those places: nothing is agreed on, nothing more is saved."""
+
+    def read(self) -> bool:
+        """Counts the places.
+
+        Raises:
+            Crash: this is the one.
+
+        """
+        if super().read():
+            raise Crash
+        return False
+
+
 @dataclass(frozen=True)
 class Job:
     """One run and its folder."""
@@ -65,16 +84,16 @@ class Job:
         """Where the run keeps its work."""
         return self.storage.folder
 
-    def go(self, place: int = 1_000_000) -> End | Preempted:
-        """One round from what is durable, to its end or to the place where it is told to leave."""
+    def go(self, place: int = 1_000_000, way: type[StopAt] = StopAt) -> End | Preempted | Crash:
+        """One round from what is durable, to its end or to the place where it is told to leave, or breaks off."""
         storage = self.storage
         resume = storage.seal(storage.choose()[0])
         generation = storage.claim(0, resume, 0, 0.0)
-        line, flag = Line(None, 0, generation), StopAt(place)
+        line, flag = Line(None, 0, generation), way(place)
         this = Round(self.home, self.home / self.name, generation, resume, line, flag, pod_uid="pod")
         try:
             return fit(self.run, this)
-        except Preempted as end:
+        except (Preempted, Crash) as end:
             return end
         finally:
             line._socket.close()
