@@ -2,7 +2,8 @@
 
 What it is to do beside that stands in the JSON of ``TOY``: steps, seconds (of a step), every (steps between
 checkpoints), ``helper`` (a process of its own), and ``fail``: {"rank", "step", "how"}, where how is an exit code's
-reason, "raise", "silent", "stuck" or, in the first round only, "hang"; ``eval`` ({"every", "seconds"}) is rank 0's.
+reason, "raise", "silent", "stuck" or, in the first round only, "hang"; ``eval`` ({"every", "seconds"}) and ``save``
+(seconds that a checkpoint takes) are rank 0's; ``slow`` ({"rank", "seconds"}) makes one rank's own work longer.
 ``refuses``: the volume takes no checkpoint of those who leave.
 """
 
@@ -21,7 +22,7 @@ from rfdetr_contract import names
 from rfdetr_contract.report import EXIT_CODES, CheckpointState, ExitCode, FailureReason, Outcome, Progress, World
 from rfdetr_contract.run import RunConfig
 from rfdetr_trainer.manifest import Manifest, RunFolder, build_model_line
-from rfdetr_trainer.messages import Line
+from rfdetr_trainer.messages import Line, Pulse
 from rfdetr_trainer.resume import Resume
 
 stop_asked = False
@@ -65,8 +66,10 @@ class Ring:
         return data[0]
 
 
-def save(folder: RunFolder, run: RunConfig, generation: int, step: int) -> CheckpointState:
-    """A durable checkpoint: the data first, then its manifest."""
+def save(folder: RunFolder, run: RunConfig, generation: int, step: int, seconds: float) -> CheckpointState:
+    """A durable checkpoint, on a volume as slow as asked: the data first, then its manifest."""
+    began = time.monotonic()
+    time.sleep(seconds)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     stem, data = names.checkpoint_stem(generation, step), f"state at step {step}".encode() * 1000
     manifest = Manifest(
@@ -80,7 +83,7 @@ def save(folder: RunFolder, run: RunConfig, generation: int, step: int) -> Check
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
         time=time.time(),
-        seconds=0.0,
+        seconds=time.monotonic() - began,
         config_hash=run.hash(),
         model=build_model_line(run.model, run.model.num_classes),
         rfdetr="none",
@@ -90,7 +93,9 @@ def save(folder: RunFolder, run: RunConfig, generation: int, step: int) -> Check
         temporary = folder.checkpoints / f".{name}.{os.getpid()}"
         temporary.write_bytes(content)
         temporary.rename(folder.checkpoints / name)
-    return CheckpointState(step=step, epoch=0, time=manifest.time, size=len(data), file=manifest.file)
+    return CheckpointState(
+        step=step, epoch=0, time=manifest.time, size=len(data), file=manifest.file, seconds=manifest.seconds
+    )
 
 
 def ask_to_stop(*_: object) -> None:
@@ -135,25 +140,37 @@ def main() -> int:
         return ExitCode.FAILED
 
 
+def work(rank: int, toy: dict[str, object], before: float | None) -> float:
+    """One step's own work; what it takes, as a moving average."""
+    began, slow = time.monotonic(), toy.get("slow")
+    time.sleep(float(str(toy.get("seconds", 0.01))))
+    if isinstance(slow, dict) and slow["rank"] == rank:
+        time.sleep(slow["seconds"])
+    spent = time.monotonic() - began
+    return spent if before is None else before + (spent - before) / 8
+
+
 def train(line: Line, run: RunConfig, toy: dict[str, object], place: tuple[int, int, int, int]) -> int:
     """Steps until the end, a failure or an agreed stop."""
     rank, world, generation, step = place
     folder = RunFolder.of(Path(os.environ[names.ENV_OUTPUT_ROOT]), run)
     ring, last = Ring(rank, world), int(str(toy.get("steps", 100)))
     checkpoint: CheckpointState | None = None
+    own: float | None = None
     planned = toy.get("fail") or {}
     assert isinstance(planned, dict)
     while step < last:
         due = planned.get("rank") == rank and planned.get("step") == step
         if due and (planned["how"] != "hang" or generation == 1):
             return fail(line, planned["how"])
-        time.sleep(float(str(toy.get("seconds", 0.01))))
+        own = work(rank, toy, own)
         leave = ring.all_reduce(int(stop_asked))
         step += 1
-        line.send(phase="train", step=step)
+        line.send(phase="train", step=step, pulse=Pulse(own_seconds=own))
         refused = leave and toy.get("refuses")
         if rank == 0 and not refused and (leave or step % int(str(toy.get("every", 5))) == 0):
-            checkpoint = save(folder, run, generation, step)
+            line.send(phase="checkpoint")
+            checkpoint = save(folder, run, generation, step, float(str(toy.get("save", 0))))
         if rank == 0:
             progress = Progress(epoch=0, epochs=1, step=step, steps_per_epoch=last, checkpoint=checkpoint)
             line.send(progress=progress, world=World(expected=world, attested=world))

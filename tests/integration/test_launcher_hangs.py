@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from integration.launcher_pods import Cluster, Cut, build_run, find_worker, is_alive, wait_until
 from rfdetr_contract.report import ExitCode, FailureReason, Outcome, RunReport
+from rfdetr_trainer.launch.stragglers import PATIENCE_SECONDS
 
 Make = Callable[..., Cluster]
 
@@ -94,12 +96,44 @@ def test_a_stopped_rank_costs_one_round(make: Make) -> None:
 
 
 def test_slow_saves_and_evaluations_of_a_real_run_raise_no_alarm(make: Make) -> None:
-    """Rank 0 evaluates for ten times as long as a step may take; the other one waits for it."""
-    cluster = make({"steps": 60, "eval": {"every": 20, "seconds": 4}}, hang_floor_seconds=2)
+    """Rank 0 evaluates and saves for longer than a step may take; the other one waits for it."""
+    slow = {"steps": 60, "eval": {"every": 30, "seconds": 4}, "every": 30, "save": 3}
+    cluster = make(slow, hang_floor_seconds=2)
     first, second = cluster.start(0), cluster.start(1)
 
     assert [ExitCode.OK, ExitCode.OK] == [first.end(), second.end()]
-    assert (1, "hangs" in first.text) == (first.report().generation, False)
+    assert (1, "no rank makes progress" in first.text) == (first.report().generation, False)
+    assert first.time_of("generation 1 step 60$") - first.time_of("generation 1 step 1$") > 10  # two saves, one eval
+
+
+def test_a_save_that_does_not_fit_into_the_time_to_stop_is_warned_of(make: Make) -> None:
+    """It was measured: the log says it once, and the report as long as it is so."""
+    cluster = make({"steps": 20, "every": 5, "save": 1.1}, nodes=1, stop_seconds=1, grace_seconds=2)
+    pod = cluster.start(0)
+
+    assert ExitCode.OK == pod.end()
+    words = (
+        r"a checkpoint took 1 s, a step takes 0\.0 s, and a pod that is told to stop has 1 s: "
+        r"set pod\.terminationGracePeriodSeconds=3 or more"
+    )
+    assert re.fullmatch(words, pod.report().warning)
+    assert 1 == len(re.findall(f"^rfdetr: {words}$", pod.text, re.MULTILINE))
+
+
+def test_a_rank_that_is_slow_for_half_a_minute_is_told_of_and_left_alone(make: Make) -> None:
+    """By what each rank measures of its own work: both step at the same pace."""
+    cluster = make({"steps": 4000, "slow": {"rank": 1, "seconds": 0.1}})
+    first, second = cluster.start(0), cluster.start(1)
+    first.wait_for("generation 1 step 20$")
+    began = time.monotonic()
+
+    ratio = float(first.wait_for(r"^rfdetr: rank 1 is slow: .* takes ([\d.]+) times the median", seconds=60).group(1))
+
+    report = RunReport.model_validate_json(first.fetch("/report"))
+    assert (1, True) == (report.straggler and report.straggler.rank, ratio > 2), report
+    assert re.search(r"^rfdetr_train_straggler_ratio ([3-9]|2\.)", first.fetch("/metrics"), re.MULTILINE)
+    assert time.monotonic() - began > PATIENCE_SECONDS - 5
+    assert [None, None] == [pod.process.poll() for pod in (first, second)]
 
 
 @pytest.mark.parametrize("unfit", [0, 1])

@@ -16,6 +16,8 @@ from integration.launcher_pods import Cluster, build_run, find_worker, is_alive,
 from rfdetr_contract.report import ExitCode, Outcome, RunReport
 from rfdetr_trainer.generations import read_claims
 
+NOTICED = 6.0  # seconds: five of silence, and one between two signs of life
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
@@ -26,7 +28,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_a_killed_worker_costs_one_round_twenty_times_in_a_row(cluster: Cluster) -> None:
-    """Each kill -9 leads to the next round at the first attempt; the survivor is never asked to import again."""
+    """Each kill -9 leads to the next round at the first attempt; the survivor is never asked to import again.
+
+    Its worker is stopped: it is its launcher that is told, and lets go of it.
+    """
     pods = [cluster.start(0), cluster.start(1)]
     seconds = []
 
@@ -34,6 +39,7 @@ def test_a_killed_worker_costs_one_round_twenty_times_in_a_row(cluster: Cluster)
         rank = generation % 2
         pid = find_worker(pods[rank], rank, generation)
         pods[0].wait_for(rf"\[rank 0\] generation {generation} step \d*[05]$")
+        os.kill(find_worker(pods[1 - rank], 1 - rank, generation), signal.SIGSTOP)
         killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         pods[0].wait_for(rf"\[rank 0\] generation {generation + 1} step")
@@ -43,23 +49,28 @@ def test_a_killed_worker_costs_one_round_twenty_times_in_a_row(cluster: Cluster)
     print(
         f"\nkill -9 of a worker to the next step: median {statistics.median(seconds):.3f} s, worst {max(seconds):.3f} s"
     )
+    assert max(seconds) < NOTICED
     assert (21, 20, Outcome.RUNNING) == (report.generation, report.process_restarts, report.outcome)
     assert list(range(1, 22)) == sorted(read_claims(cluster.output.generations))
     assert 'rfdetr_process_restarts_total{reason="Crashed"} 20.0' in pods[0].fetch("/metrics").splitlines()
     assert "ok\n" == pods[1].fetch("/healthz")
 
 
-def test_nothing_outlives_a_killed_launcher(cluster: Cluster) -> None:
-    """A SIGKILLed launcher takes its fork server and workers with it; its peer lets go of its own and waits."""
+@pytest.mark.parametrize("victim", [0, 1])
+def test_nothing_outlives_a_killed_launcher(cluster: Cluster, victim: int) -> None:
+    """A SIGKILLed launcher takes its fork server and workers with it; its peer lets go of its own and waits.
+
+    That worker is stopped: it cannot see for itself that the other one is gone.
+    """
     pods = [cluster.start(0), cluster.start(1)]
     workers = [find_worker(pods[rank], rank, 1) for rank in range(2)]
     pods[0].wait_for("step 10$")
 
-    pods[1].kill()
-    pods[1].end()
+    os.kill(workers[1 - victim], signal.SIGSTOP)
+    pods[victim].kill()
 
-    assert wait_until(lambda: not any(is_alive(pid) for pid in workers))
-    assert pods[0].process.poll() is None
+    assert wait_until(lambda: not any(is_alive(pid) for pid in workers), seconds=NOTICED)
+    assert (-signal.SIGKILL, None) == (pods[victim].end(), pods[1 - victim].process.poll())
 
 
 def test_a_replaced_launcher_joins_the_survivor_whichever_it_was(cluster: Cluster) -> None:
