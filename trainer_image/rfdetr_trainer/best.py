@@ -20,7 +20,7 @@ from rfdetr_contract import names
 from rfdetr_contract._base import Frozen
 from rfdetr_contract.report import Weights
 from rfdetr_trainer.durable import Volume, publish, write_durable, write_file
-from rfdetr_trainer.generations import Claim, build_lineage, list_generations
+from rfdetr_trainer.generations import Claim, build_lineage, has_newer
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.resume import Resume
 
@@ -151,6 +151,10 @@ class Bests:
         self._volume = volume
         self._clock = clock
 
+    def is_overtaken(self) -> bool:
+        """A newer generation is claimed: the names are its own, and what looks like surplus may be its best."""
+        return has_newer(self._folder.generations, self._generation)
+
     def read(self) -> tuple[BestManifest, ...]:
         """Every best whose data is there."""
         return tuple(one for path in sorted(self._folder.best.glob("g*.json")) if (one := read_best(path)))
@@ -183,8 +187,8 @@ class Bests:
         return manifest
 
     def publish(self, manifest: BestManifest, *, is_total: bool) -> None:
-        """Give weights the names that users know. A newer generation's are left alone."""
-        if max(list_generations(self._folder.generations), default=0) > self._generation:
+        """Give weights the names that users know."""
+        if self.is_overtaken():
             return
         wanted = [f"checkpoint_best_{manifest.weights}.pth"] + [names.BEST_CHECKPOINT] * is_total
         for name in wanted:
@@ -198,14 +202,15 @@ class Bests:
         """Take a name away that holds what this line does not know of; None: the one of both kinds."""
         name = f"checkpoint_best_{weights}.pth" if weights else names.BEST_CHECKPOINT
         target = self._folder.rfdetr / name
-        if target.exists() and max(list_generations(self._folder.generations), default=0) <= self._generation:
+        if target.exists() and not self.is_overtaken():
             self._volume.unlink(target)
             self._volume.unlink(target.with_suffix(".json"))
 
     def prune(self, sets: Iterable[Manifest]) -> None:
         """Remove what no kept state knows as its best. What cannot be removed now is surplus next time as well."""
         with contextlib.suppress(OSError):
-            for manifest in choose_surplus(self.read(), self._limits, self._generation, sets):
+            found = () if self.is_overtaken() else self.read()
+            for manifest in choose_surplus(found, self._limits, self._generation, sets):
                 file = self._folder.best / manifest.file
                 self._volume.unlink(file.with_suffix(".json"))
                 self._volume.unlink(file)

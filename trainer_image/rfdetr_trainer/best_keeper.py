@@ -84,7 +84,9 @@ class BestKeeper:
         self._scores[candidate.weights] = candidate.score
 
     def write_weights(self, tree: Mapping[str, Any], candidate: Candidate, target: Path) -> None:
-        """RF-DETR's file of weights under a plain name."""
+        """RF-DETR's file of weights under a plain name. A newer generation's is left alone."""
+        if self._bests.is_overtaken():
+            return
         payload = build_payload(tree, candidate)
         write_file(self._volume, target, lambda sink: torch.save(payload, cast("IO[bytes]", sink)))
 

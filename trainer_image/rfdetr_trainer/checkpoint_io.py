@@ -152,7 +152,7 @@ class DurableCheckpointIO(CheckpointIO):  # type: ignore[misc]  # Lightning is n
         return not self._writer.is_idle
 
     def is_overtaken(self) -> bool:
-        """A newer generation is claimed: nothing that has one name for all generations is ours any more."""
+        """A newer generation is claimed."""
         return self._sets.is_overtaken()
 
     def _perform(self, order: Order) -> None:

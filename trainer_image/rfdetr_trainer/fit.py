@@ -32,6 +32,7 @@ from rfdetr_trainer.callbacks.resumed import Resumed
 from rfdetr_trainer.callbacks.seeds import StepSeeds
 from rfdetr_trainer.durable import write_durable
 from rfdetr_trainer.fingerprint import DatasetFacts, read_facts
+from rfdetr_trainer.generations import build_overtaken, has_newer
 from rfdetr_trainer.judge import judge
 from rfdetr_trainer.loading import load_verified, rescale_batches
 from rfdetr_trainer.manifest import RunFolder
@@ -231,7 +232,14 @@ def build_result(
 
 
 def write_result(this: Round, folder: RunFolder, report: RunReport) -> End:
-    """Make the marker durable, and tell it."""
+    """Make the marker durable, and tell it.
+
+    Raises:
+        RunError: a newer generation is claimed: the end is its own to say.
+
+    """
+    if has_newer(folder.generations, this.generation):
+        raise build_overtaken(this.generation)
     text = report.model_dump_json(exclude_none=True, indent=1).encode()
     write_durable(folder.result, text)
     this.line.send(

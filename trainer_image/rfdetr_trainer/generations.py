@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from rfdetr_contract import names
 from rfdetr_contract._base import Frozen
+from rfdetr_contract.report import FailureReason
+from rfdetr_trainer.errors import RunError
 
 
 class ClaimedResume(Frozen):
@@ -85,6 +87,16 @@ def build_lineage(claims: Mapping[int, Claim]) -> Iterator[Claim]:
         claim = claims[generation]
         yield claim
         generation = claim.parent if claim.parent is not None and claim.parent < generation else None
+
+
+def has_newer(folder: Path, generation: int) -> bool:
+    """A newer generation is claimed: what has one name for all of them is no longer this one's to write or to remove."""
+    return max(list_generations(folder), default=0) > generation
+
+
+def build_overtaken(generation: int) -> RunError:
+    """The end of a launcher or of a rank that came back from the dead."""
+    return RunError(FailureReason.OVERTAKEN, f"another pod claimed a newer generation than {generation}")
 
 
 def is_overtaken(claims: Mapping[int, Claim], generation: int, pod_uid: str) -> bool:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from rfdetr_contract.names import checkpoint_stem
 from rfdetr_trainer.durable import Volume, Written, write_durable, write_file
-from rfdetr_trainer.generations import list_generations
+from rfdetr_trainer.generations import has_newer
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.messages import Sealed
 from rfdetr_trainer.retention import choose_doomed, find_orphans, read_manifests
@@ -81,8 +81,8 @@ class Sets:
         return self._folder.checkpoints / f"{stem}.ckpt"
 
     def is_overtaken(self) -> bool:
-        """A newer generation is claimed: it may live on what looks like surplus here."""
-        return max(list_generations(self._folder.generations), default=0) > self._facts.generation
+        """A newer generation is claimed, which may live on what looks like surplus here."""
+        return has_newer(self._folder.generations, self._facts.generation)
 
     def write(self, tree: Any, moment: Moment, score: float | None, age: Callable[[], float]) -> Manifest:
         """Make a set durable; ``age``: seconds since the save began."""

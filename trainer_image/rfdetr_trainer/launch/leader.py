@@ -10,6 +10,7 @@ from functools import partial
 
 from rfdetr_contract.report import PERMANENT, FailureReason, RunReport
 from rfdetr_trainer.errors import RunError
+from rfdetr_trainer.generations import build_overtaken
 from rfdetr_trainer.launch import rounds
 from rfdetr_trainer.launch import rounds_model as model
 from rfdetr_trainer.launch.board import Board
@@ -17,7 +18,7 @@ from rfdetr_trainer.launch.channel import LINE_LIMIT, Channel
 from rfdetr_trainer.launch.logs import say
 from rfdetr_trainer.launch.overseer import LOOK_SECONDS, Overseer
 from rfdetr_trainer.launch.ports import find_free_port, listen
-from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, build_overtaken, read_result
+from rfdetr_trainer.launch.storage import Storage, build_crashed, build_failed, read_result
 from rfdetr_trainer.launch.threads import in_thread
 from rfdetr_trainer.launch.wire import MEMBER, Done, End, FromLeader, FromMember, Hello, Ping, Preempted, Stop, Views
 from rfdetr_trainer.resume import Resume, Seal

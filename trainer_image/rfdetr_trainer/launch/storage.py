@@ -20,6 +20,7 @@ from rfdetr_trainer.fingerprint import DatasetFacts
 from rfdetr_trainer.generations import (
     Claim,
     ClaimedResume,
+    build_overtaken,
     is_overtaken,
     list_generations,
     read_claims,
@@ -117,11 +118,6 @@ class Storage:
             return None
         file = os.path.relpath(resume.file, self.output_root)
         return ClaimedResume(file=file, step=resume.step, sha256=resume.sha256)
-
-
-def build_overtaken(generation: int) -> RunError:
-    """The end of a launcher that came back from the dead."""
-    return RunError(FailureReason.OVERTAKEN, f"another pod claimed a newer generation than {generation}")
 
 
 def read_result(folder: RunFolder) -> RunReport | None:
