@@ -41,6 +41,25 @@ def choose_doomed(
     return tuple(one for one in ours if one.file not in kept)
 
 
+def list_line(manifests: Iterable[Manifest], generation: int, resumed: str | None) -> tuple[Manifest, ...]:
+    """What a resume would go back to, newest first: this round's own, what it came from, and what is older than that."""
+    found = tuple(manifests)
+    origin = next((one.place for one in found if one.file == resumed), None)
+    line = [one for one in found if one.generation <= generation]
+    if origin is not None:
+        line = [one for one in line if one.generation == generation or one.place <= origin]
+    return tuple(sorted(line, key=lambda one: one.place, reverse=True))
+
+
+def choose_others(
+    manifests: Iterable[Manifest], generation: int, whole: Manifest, resumed: str | None
+) -> tuple[Manifest, ...]:
+    """All but one whole set, oldest first. What this round resumed from stays as long as that one is no newer."""
+    kept = {whole.file} if whole.generation == generation else {whole.file, resumed}
+    others = [one for one in manifests if one.generation <= generation and one.file not in kept]
+    return tuple(sorted(others, key=lambda one: one.place))
+
+
 def find_orphans(folder: Path, generation: int) -> tuple[Path, ...]:
     """States of earlier generations without a manifest: their writer, or whoever removed them, died in between."""
     found = [path for path in folder.glob("g*.ckpt") if path.name.partition("-")[0] < name_mark(generation)]

@@ -17,7 +17,8 @@ from rfdetr_trainer.durable import Volume, Written, write_durable, write_file
 from rfdetr_trainer.generations import has_newer
 from rfdetr_trainer.manifest import Manifest, RunFolder
 from rfdetr_trainer.messages import Sealed
-from rfdetr_trainer.retention import choose_doomed, find_orphans, read_manifests
+from rfdetr_trainer.resume import hash_file
+from rfdetr_trainer.retention import choose_doomed, choose_others, find_orphans, list_line, read_manifests
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +109,38 @@ class Sets:
         """Remove what nobody needs. What cannot be removed now is surplus next time as well."""
         with contextlib.suppress(OSError):
             if not self.is_overtaken():
-                self._remove(self._keep.last, self._keep.best)
+                keep, found = self._keep, self.read()
+                self._remove(choose_doomed(found, self._facts.generation, keep.last, keep.best, keep.resumed))
 
     def make_room(self) -> bool:
-        """Remove all but the newest whole set of this line; whether anything went."""
+        """Remove all but the newest set of this line that is whole; whether anything went.
+
+        It is read and hashed: what was seen when it was written says nothing of what has become of it.
+        """
         with contextlib.suppress(OSError):
-            return not self.is_overtaken() and self._remove(1, 0) > 0
+            return not self.is_overtaken() and self._remove(self._choose_all_but_whole()) > 0
         return False
 
     def read(self) -> tuple[Manifest, ...]:
         """The sets that a resume may go back to."""
         return read_manifests(self._folder.checkpoints)
 
-    def _remove(self, last: int, best: int) -> int:
-        facts, resumed = self._facts, self._keep.resumed
-        doomed = choose_doomed(read_manifests(self._folder.checkpoints), facts.generation, last, best, resumed)
+    def _choose_all_but_whole(self) -> tuple[Manifest, ...]:
+        found, generation, resumed = self.read(), self._facts.generation, self._keep.resumed
+        line = list_line(found, generation, resumed)
+        whole = next((one for one in line if self._is_whole(one)), None)
+        return () if whole is None else choose_others(found, generation, whole, resumed)
+
+    def _is_whole(self, manifest: Manifest) -> bool:
+        file = self._folder.checkpoints / manifest.file
+        return file.is_file() and hash_file(file) == manifest.sha256
+
+    def _remove(self, doomed: tuple[Manifest, ...]) -> int:
         for manifest in doomed:
             file = self._folder.checkpoints / manifest.file
             self._volume.unlink(file.with_suffix(".json"))
             self._volume.unlink(file)
-        orphans = find_orphans(self._folder.checkpoints, facts.generation)
+        orphans = find_orphans(self._folder.checkpoints, self._facts.generation)
         for file in orphans:
             self._volume.unlink(file)
         return len(doomed) + len(orphans)

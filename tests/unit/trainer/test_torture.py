@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rfdetr_contract.report import FailureReason
 from rfdetr_trainer.checkpoint_io import DurableCheckpointIO
 from rfdetr_trainer.loading import load_verified
 from rfdetr_trainer.resume import scan
+from rfdetr_trainer.retention import read_manifests
 from saved_run import SavedRun, make_candidate, make_checkpoint, save
 from torn_volume import BrokenVolume, Crash, Death, FullVolume, TornVolume
 from torture import DAMAGES, OTHERS, check_crash, count_calls, damage, read_acknowledged, save_epochs
@@ -82,6 +84,58 @@ def test_older_sets_make_room_for_a_new_one(tmp_path: Path) -> None:
     volume.size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) + 100
 
     assert (True, [2, 3], []) == (save(io, make_checkpoint(3), target), run.steps(), run.told.faults)
+
+
+@pytest.mark.parametrize("kind", ["bit", "page", "head", "tail"])
+def test_a_full_volume_costs_no_whole_set_for_one_that_is_damaged(tmp_path: Path, kind: str) -> None:
+    """Nothing but its content tells of the newest: it is the one that goes, and the one before it stays."""
+    run, volume = SavedRun(tmp_path), FullVolume(1 << 30, tmp_path)
+    io, target = run.begin(1, volume, keep=(2, 0)), run.folder.checkpoints / "step.ckpt"
+    save(io, make_checkpoint(1), target)
+    save(io, make_checkpoint(2), target)
+    newest = run.folder.checkpoints / "g000001-s00000002.ckpt"
+    facts = newest.stat()
+    damage(newest, kind)
+    os.utime(newest, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    now = newest.stat()
+    volume.size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) + 100
+
+    assert (facts.st_size, facts.st_mtime_ns, facts.st_ino) == (now.st_size, now.st_mtime_ns, now.st_ino)
+    assert (True, [1, 3]) == (save(io, make_checkpoint(3), target), run.steps())
+
+
+def test_a_full_volume_keeps_all_where_nothing_is_whole(tmp_path: Path) -> None:
+    """What cannot be judged here may be good elsewhere; the fault is told."""
+    run, volume = SavedRun(tmp_path), FullVolume(1 << 30, tmp_path)
+    io, target = run.begin(1, volume, keep=(2, 0)), run.folder.checkpoints / "step.ckpt"
+    for step in (1, 2):
+        save(io, make_checkpoint(step), target)
+        damage(run.folder.checkpoints / f"g000001-s0000000{step}.ckpt", "bit")
+    volume.size = 0
+
+    assert (False, [1, 2], [FailureReason.STORAGE_FULL]) == (
+        save(io, make_checkpoint(3), target),
+        run.steps(),
+        run.told.faults,
+    )
+
+
+def test_a_full_volume_keeps_the_line_of_a_round_whose_origin_was_damaged(tmp_path: Path) -> None:
+    """A newer set of a generation that was overtaken is none to go back to, however whole it is."""
+    run, volume = SavedRun(tmp_path), FullVolume(1 << 30, tmp_path)
+    first, target = run.begin(1, keep=(9, 0)), run.folder.checkpoints / "step.ckpt"
+    for step in (1, 2):
+        save(first, make_checkpoint(step), target)
+    second = run.begin(2, volume, keep=(2, 0))
+    origin = run.folder.checkpoints / "g000001-s00000002.ckpt"
+    damage(origin, "bit")
+    save(first, make_checkpoint(9), target)
+    volume.size = 0
+    refused = save(second, make_checkpoint(3), target)
+    found = run.choose().found
+
+    assert (False, "g000001-s00000001.ckpt") == (refused, found and found.path.name)
+    assert {1, 2} == {one.step for one in read_manifests(run.folder.checkpoints)}
 
 
 def test_a_clock_that_was_set_back_makes_nothing_older(tmp_path: Path) -> None:
