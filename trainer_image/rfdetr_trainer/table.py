@@ -43,8 +43,13 @@ class SturdyTable(ExperimentWriter):  # type: ignore[misc]  # Lightning is not t
         self._is_overtaken = is_overtaken
         self._volume = volume
         self._size = None if keep else 0  # bytes of the file that count; None: every whole line
+        self._steps: int | None = None  # that are done: rows of later ones in the file will be made again
         self._writer = Writer("metrics-writer")
         self._lock = threading.Lock()
+
+    def resume(self, steps: int) -> None:
+        """The run goes on from a state after so many steps: what rounds before have written of later ones goes."""
+        self._steps = steps
 
     def save(self) -> None:
         """The new rows are on their way."""
@@ -72,7 +77,8 @@ class SturdyTable(ExperimentWriter):  # type: ignore[misc]  # Lightning is not t
             extend(self._path, size, data, self._volume)
             self._size = size + len(data)
             return
-        rows = [*read_rows(self._path, size), *rows]
+        steps = self._steps if size is None else None  # what this round has written is all done
+        rows = [*(row for row in read_rows(self._path, size) if is_done(row, steps)), *rows]
         columns = list_columns(rows)
         data = render(rows, columns, head=True)
         write_durable(self._path, data, self._volume)
@@ -86,6 +92,12 @@ def read_rows(path: Path, size: int | None = None) -> list[Row]:
     data = path.read_bytes()[:size]
     whole = data[: data.rfind(b"\n") + 1].decode(errors="replace")
     return [row for row in csv.DictReader(io.StringIO(whole, newline="")) if None not in row]
+
+
+def is_done(row: Row, steps: int | None) -> bool:
+    """Whether a row is of one of the first ``steps`` steps, which Lightning counts from 0. A row of no step stays."""
+    step = str(row.get("step"))
+    return steps is None or not step.isdecimal() or int(step) < steps
 
 
 def list_columns(rows: Sequence[Row], known: Sequence[str] = ()) -> list[str]:
@@ -114,3 +126,9 @@ def make_sturdy(trainer: Any, storage: DurableCheckpointIO, *, keep: bool) -> No
         if type(each) is CSVLogger and trainer.is_global_zero:
             each._experiment = table = SturdyTable(Path(each.log_dir), keep=keep, is_overtaken=storage.is_overtaken)
             storage.before.append(table.flush)
+
+
+def find_tables(trainer: Any) -> list[SturdyTable]:
+    """The sturdy tables of this rank."""
+    found = [each._experiment for each in trainer.loggers if type(each) is CSVLogger]
+    return [table for table in found if isinstance(table, SturdyTable)]

@@ -237,6 +237,19 @@ def test_a_run_that_resumes_keeps_the_rows_of_the_rounds_before(tmp_path: Path, 
     assert (["1"], steps) == (before, list_steps(tmp_path))
 
 
+def test_rows_that_a_run_makes_again_stand_there_once(tmp_path: Path) -> None:
+    """It was killed after step 12 and goes on from the state after 10, whose last row is of step 9."""
+    before = open_table(tmp_path)
+    for step in (4, 9, 11):
+        log(before, step, a=1.0)
+    table = open_table(tmp_path, keep=True)
+    table.resume(10)
+    for step, column in ((11, "a"), (14, "b")):
+        log(table, step, **{column: 2.0})
+
+    assert "a,b,step\r\n1.0,,4\r\n1.0,,9\r\n2.0,,11\r\n,2.0,14\r\n" == read(tmp_path)
+
+
 def test_an_overtaken_rank_writes_no_rows(tmp_path: Path) -> None:
     """The table is the newer generation's, whether it has begun it or not."""
     overtaken = [False]

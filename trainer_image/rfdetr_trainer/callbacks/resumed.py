@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from rfdetr_trainer import loop_state
+from rfdetr_trainer.table import find_tables
 
 
 class Kept(TypedDict):
@@ -22,7 +23,10 @@ class Kept(TypedDict):
 
 
 class Resumed(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checked here
-    """Keeps the epoch's running means of rank 0 (``train/loss`` and its parts), and has a trained epoch validated."""
+    """Keeps the epoch's running means of rank 0 (``train/loss`` and its parts), and has a trained epoch validated.
+
+    Rows of ``metrics.csv`` that will be made again go.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
@@ -51,6 +55,8 @@ class Resumed(pl.Callback):  # type: ignore[misc]  # Lightning is not type-check
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Inside an epoch Lightning calls no ``on_train_epoch_start``, where RF-DETR has the last epoch validated."""
+        for table in find_tables(trainer):
+            table.resume(trainer.global_step)
         if not trainer.fit_loop.restarted_mid_epoch:
             self._kept = {}
             return
