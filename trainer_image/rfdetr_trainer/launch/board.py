@@ -34,8 +34,8 @@ class Board:
     heard_step: int = 0  # in this round, or where it began
     progress: Progress | None = None
     world: World | None = None
-    straggler: Straggler | None = None  # rank 0's launcher sets it, and the next one
-    hang: Died | None = None  # the last one
+    straggler: Straggler | None = None  # rank 0's launcher sets it
+    hang: Died | None = None  # the last one; rank 0's launcher sets it
     warning: str = ""
     storage_fault: str = ""
     sealed: Sealed | None = None  # the newest checkpoint that this pod has saved
