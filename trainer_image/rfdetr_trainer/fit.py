@@ -16,7 +16,7 @@ from rfdetr.training.callbacks.ema import RFDETREMACallback
 
 from rfdetr_contract import names
 from rfdetr_contract.report import Judgement, Outcome, RunReport
-from rfdetr_contract.run import RunConfig
+from rfdetr_contract.run import LimitsRun, RunConfig
 from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config, dataset, prepared
 from rfdetr_trainer.average import lend_average
@@ -95,7 +95,7 @@ def fit(run: RunConfig, this: Round) -> End:
         ConfigBeatsCheckpoint(run),
         reporter,
         meter,
-        Boundary(this.flag, saving, target, broken=loss.read),
+        Boundary(this.flag, saving, target, broken=loss.read, timeout=choose_patience(run.limits)),
         Finish(this.flag, conclude),
     ]
     wait_for_store(os.environ, run.limits.process_group_seconds)
@@ -170,6 +170,11 @@ def build_strategy(run: RunConfig, *, resuming: bool) -> DDPStrategy:
         gradient_as_bucket_view=whole,
         init_sync=not resuming,
     )
+
+
+def choose_patience(limits: LimitsRun) -> timedelta:
+    """How long a rank waits for another at a boundary: as in any collective, and while rank 0 writes its last checkpoint."""
+    return timedelta(seconds=limits.process_group_seconds + limits.stop_seconds)
 
 
 def judge_best(
