@@ -19,6 +19,7 @@ from rfdetr_contract.report import RunReport
 from rfdetr_contract.run import EarlyStoppingRun, RunConfig
 from rfdetr_trainer.callbacks.boundary import StopFlag
 from rfdetr_trainer.dataset import detect_layout
+from rfdetr_trainer.durable import VOLUME, Volume
 from rfdetr_trainer.fingerprint import read_facts
 from rfdetr_trainer.fit import Round, fit
 from rfdetr_trainer.launch.storage import Storage
@@ -71,6 +72,7 @@ class Job:
     run: RunConfig
     home: Path
     name: str
+    volume: Volume = VOLUME
 
     @property
     def storage(self) -> Storage:
@@ -90,7 +92,7 @@ class Job:
         resume = storage.seal(storage.choose()[0])
         generation = storage.claim(0, resume, 0, 0.0)
         line, flag = Line(None, 0, generation), way(place)
-        this = Round(self.home, self.home / self.name, generation, resume, line, flag, pod_uid="pod")
+        this = Round(self.home, self.home / self.name, generation, resume, line, flag, "pod", self.volume)
         try:
             return fit(self.run, this)
         except (Preempted, Crash) as end:

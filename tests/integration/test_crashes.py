@@ -19,6 +19,7 @@ from rfdetr_contract.report import Outcome
 from rfdetr_contract.run import CheckpointRun, EarlyStoppingRun
 from rfdetr_trainer.outcome import End
 from rfdetr_trainer.retention import read_manifests
+from torn_volume import Quick
 from trainer_diary import ENV_DIARY, FACTORY, read_diary
 from trainer_marks import write_plugin
 
@@ -33,6 +34,14 @@ PLACES = {
     "last validation": ((19,), 9),
     "judgement": ((23,), 10),
 }
+
+
+class Slow(Quick):
+    """A volume that takes seconds for a state, which is some hundred pieces; a step takes less than one."""
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        time.sleep(0.01)
+        return super().write(descriptor, data)
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,23 @@ def test_a_run_that_breaks_off_ends_bitwise_where_the_whole_one_does(
     assert [] == list_differences(whole.read(), job.read())
     assert whole.report() == job.report()
     assert diaries.read(whole) == sorted(set(diaries.read(job)), key=diaries.read(job).index)
+
+
+def test_a_state_that_is_still_written_while_the_next_step_changes_all_is_the_one_that_was_taken(
+    diaries: Diaries, whole: Job
+) -> None:
+    """Saved after the second step; the third one's optimizer has worked before the volume has taken a tenth of it."""
+    job = diaries.build("slow")
+    run = job.run.model_copy(update={"checkpoints": CheckpointRun(every_steps=2)})
+
+    ends = [diaries.go(replace(job, run=run, volume=Slow()), 6)]
+    found = job.storage.choose()[0].found
+    ends.append(diaries.go(job))
+
+    assert ([Crash, End], 2) == (ends, found.manifest.step if found else 0)
+    assert found is not None
+    assert found.manifest.seconds > 1, "the write was over before the next step was"
+    assert [] == list_differences(whole.read(), job.read())
 
 
 def make_gang(home: Path, name: str) -> Gang:

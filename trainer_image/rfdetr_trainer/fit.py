@@ -30,7 +30,7 @@ from rfdetr_trainer.callbacks.own_best import OwnBest
 from rfdetr_trainer.callbacks.progress import ProgressReporter
 from rfdetr_trainer.callbacks.resumed import Resumed
 from rfdetr_trainer.callbacks.seeds import StepSeeds
-from rfdetr_trainer.durable import write_durable
+from rfdetr_trainer.durable import VOLUME, Volume, write_durable
 from rfdetr_trainer.fingerprint import DatasetFacts, read_facts
 from rfdetr_trainer.generations import build_overtaken, has_newer
 from rfdetr_trainer.judge import judge
@@ -56,6 +56,7 @@ class Round:
     line: Line
     flag: StopFlag
     pod_uid: str = ""
+    volume: Volume = VOLUME  # of the checkpoints
 
 
 def fit(run: RunConfig, this: Round) -> End:

@@ -65,6 +65,7 @@ def build_saving(run: RunConfig, this: Round, facts: DatasetFacts, reporter: Pro
         build_tell(reporter, meter),
         pod_uid=this.pod_uid,
         patience=Patience(last=max(run.limits.stop_seconds - LAST_WORDS, 1.0)),
+        volume=this.volume,
         tell_sealed=lambda sealed: this.line.send(sealed=sealed),
     )
     reporter.scored = lambda score: setattr(storage, "score", score)
