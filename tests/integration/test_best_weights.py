@@ -7,12 +7,13 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from integration.one_rank import Job, alone, build_job
+from integration.one_rank import Job, StopAt, alone, build_job
 from rfdetr_contract import names
 from rfdetr_contract.report import FailureReason, Outcome
 from rfdetr_contract.run import EarlyStoppingRun
@@ -112,3 +113,28 @@ def test_a_full_volume_does_not_stop_the_training_and_is_its_end(home: Path) -> 
     assert len(rows) > 2
     end = job.go()
     assert Outcome.COMPLETED == getattr(end, "outcome", None)
+
+
+def test_a_run_that_is_overtaken_in_the_middle_ends_without_a_name_or_a_marker_of_its_own(home: Path) -> None:
+    """Another pod claims the next generation inside the first validation: what it trains from there on is nobody's."""
+    job = build_job(home, "overtaken")
+
+    class Overtaken(StopAt):
+        """The claim, at the n-th of the places where the training looks for a signal."""
+
+        def read(self) -> bool:
+            self._left -= 1
+            if self._left == 0:
+                replace(job.storage, pod_uid="another").claim(0, None, 0, 1.0)
+            return False
+
+    with pytest.raises(RunError) as caught:
+        job.go(10, Overtaken)
+    left = {path.name for path in (*job.folder.root.glob("*.json"), *job.folder.rfdetr.rglob("*")) if path.is_file()}
+
+    assert (FailureReason.OVERTAKEN, True) == (
+        caught.value.reason,
+        bool(list(job.folder.checkpoints.glob("g000001-*"))),
+    )
+    assert set() == left & {"result.json", "metrics.csv", "last.ckpt", "last_ema.pth", names.BEST_CHECKPOINT}
+    assert Outcome.COMPLETED == getattr(job.go(), "outcome", None)
