@@ -66,7 +66,7 @@ class Ring:
         return data[0]
 
 
-def save(folder: RunFolder, run: RunConfig, generation: int, step: int, seconds: float) -> CheckpointState:
+def save(folder: RunFolder, run: RunConfig, generation: int, step: int, seconds: float = 0.0) -> CheckpointState:
     """A durable checkpoint, on a volume as slow as asked: the data first, then its manifest."""
     began = time.monotonic()
     time.sleep(seconds)
