@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.turns import list_spans
+from benchmarks.turns import keep_undisturbed, list_spans
 from trainer_marks import Mark, What
 
 
@@ -29,3 +29,8 @@ def test_a_validation_is_no_step() -> None:
 def test_each_rank_has_its_own_steps() -> None:
     """Marks of others are passed over."""
     assert [3.0] == list_spans([at(1), at(2, pid=8), at(4)], pid=7, since=0)
+
+
+def test_what_disturbed_a_turn_does_not_count() -> None:
+    """The shorter half stays, the middle one of an odd number as well."""
+    assert ((1.0, 2.0), (1.0, 2.0, 3.0)) == (keep_undisturbed([4.0, 1.0, 2.0, 9.0]), keep_undisturbed([5, 3, 1, 2, 9]))
