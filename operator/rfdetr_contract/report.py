@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -149,7 +149,7 @@ class Progress(Frozen):
     best: Best | None = None  # of whichever weights
     bests: dict[Weights, Best] = {}
     patience: Patience | None = None  # None: early stopping is off
-    losses: dict[str, float] = {}
+    losses: dict[str, Annotated[float, Field(allow_inf_nan=True)]] = {}  # a broken one is told as well
     learning_rates: dict[str, float] = {}  # encoder, decoder, head: the highest of their layers
     images_per_second: float | None = None
     eta_seconds: float | None = None

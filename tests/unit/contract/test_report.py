@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from rfdetr_contract.names import TERMINATION_LIMIT
 from rfdetr_contract.report import ExitCode, FailureReason, Outcome, Progress, RunReport, Scores, World, exit_code
@@ -34,6 +36,8 @@ def vary(kind: Any) -> st.SearchStrategy[Any]:
         fields = {name: vary(field.annotation) for name, field in kind.model_fields.items()}
         return st.fixed_dictionaries(fields).map(kind.model_validate)
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return st.floats()
     if origin in {Union, UnionType}:
         return st.one_of([vary(argument) for argument in arguments])
     if origin is tuple:
@@ -47,6 +51,19 @@ def get_identity(report: RunReport) -> tuple[object, ...]:
     """Which pod, which round, how it ended and who did it."""
     pod = (report.node_rank, report.attempt, report.generation)
     return (*pod, report.outcome, report.reason, report.culprit_rank)
+
+
+def test_a_loss_that_is_no_number_is_told_and_any_other_such_number_is_refused() -> None:
+    """Valid JSON all the same; the alert is about what is told here."""
+    progress = Progress(epoch=0, epochs=1, step=3, steps_per_epoch=5, losses={"box": math.inf, "class": math.nan})
+
+    text = progress.model_dump_json(include={"losses"})
+    read = Progress.model_validate_json(progress.model_dump_json())
+
+    assert {"losses": {"box": "Infinity", "class": "NaN"}} == json.loads(text)
+    assert (math.inf, True) == (read.losses["box"], math.isnan(read.losses["class"]))
+    with pytest.raises(ValidationError, match="finite number"):
+        Progress(epoch=0, epochs=1, step=3, steps_per_epoch=5, eta_seconds=math.inf)
 
 
 @given(vary(RunReport))

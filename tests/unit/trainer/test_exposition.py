@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -78,6 +79,16 @@ def test_every_metric_of_the_contract_has_a_series_when_all_is_known() -> None:
     assert {(metric.name, metric.kind) for metric in TRAINER} == set(
         re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
     )
+
+
+def test_a_loss_that_is_no_number_is_a_series() -> None:
+    """The alert looks for it, and the dashboard shows which part left first."""
+    progress = Progress(epoch=0, epochs=1, step=3, steps_per_epoch=5, losses={"box": math.inf, "class": math.nan})
+
+    samples = scrape(RUNNING.model_copy(update={"progress": progress}), Counts())
+
+    assert math.inf == samples["rfdetr_train_loss,box"]
+    assert math.isnan(samples["rfdetr_train_loss,class"])
 
 
 def test_what_is_not_known_has_no_series() -> None:

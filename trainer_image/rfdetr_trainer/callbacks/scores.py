@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -27,7 +28,7 @@ NAME_LIMIT: Final = 64  # characters of a class's name
 def read_ratio(metrics: Mapping[str, float], key: str) -> float | None:
     """A score, or None when RF-DETR did not compute it or had nothing to compute it from."""
     value = metrics.get(key)
-    return None if value is None or not value >= 0 else round(value, 6)
+    return None if value is None or not 0 <= value < math.inf else round(value, 6)
 
 
 def read_track(metrics: Mapping[str, float], task: Task, prefix: str) -> Scores | None:
