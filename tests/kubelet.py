@@ -33,13 +33,20 @@ class LiveApi(FakeApi):
 
     ports: dict[tuple[str, str], int] = field(default_factory=dict)  # by namespace and pod
 
-    async def _get_report(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"].partition(":")[0]
-        port = self.ports.get((request.match_info["namespace"], name))
+    async def ask(self, namespace: str, name: str) -> bytes | None:
+        """What a process' report says now; None where none answers."""
+        port = self.ports.get((namespace, name))
         with contextlib.suppress(aiohttp.ClientError):
             async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/report") as answer:
-                return web.Response(body=await answer.read(), content_type="application/json")
-        return web.json_response({"message": "no answer"}, status=503)
+                return await answer.read()
+        return None
+
+    async def _get_report(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"].partition(":")[0]
+        body = await self.ask(request.match_info["namespace"], name)
+        if body is None:
+            return web.json_response({"message": "no answer"}, status=503)
+        return web.Response(body=body, content_type="application/json")
 
 
 @dataclass
@@ -72,6 +79,11 @@ class Kubelet:
         """The job's status."""
         status: Body = self.api.objects[names.PLURAL, key.namespace, key.name].get("status") or {}
         return status
+
+    async def step(self, key: Key) -> int:
+        """Optimizer steps that the process of rank 0 has done; 0 while it does not say."""
+        report = json.loads(await self.api.ask(key.namespace, f"{key.name}-0") or b"{}")
+        return int((report.get("progress") or {}).get("step") or 0)
 
     def preempt(self, key: Key, rank: int) -> None:
         """Take a pod away with a warning, as a spot reclaim does."""

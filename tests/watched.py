@@ -34,9 +34,12 @@ class Fleet:
         """The job's phase."""
         return str(self.kubelet.status(key).get("phase"))
 
-    def progress(self, key: Key) -> Json:
-        """The job's progress, as the status tells it."""
-        return dict(self.kubelet.status(key).get("progress") or {})
+    async def reaches(self, key: Key, step: int) -> None:
+        """Wait for a step of the training; its own word, since the status tells it seconds later."""
+        deadline = time.monotonic() + 120.0
+        while await self.kubelet.step(key) < step:
+            assert time.monotonic() < deadline, f"step {step} never came; {self.kubelet.status(key)}"
+            await asyncio.sleep(0.05)
 
     async def until(self, holds: Callable[[], bool], patience: float = 120.0) -> None:
         """Wait until it holds."""

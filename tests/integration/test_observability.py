@@ -28,10 +28,11 @@ async def train(fleet: Fleet) -> None:
     waiting["spec"]["dataset"] = {"claimName": "not-there"}
     fleet.kubelet.submit(waiting)
     key = fleet.kubelet.submit(job)
-    await fleet.until(lambda: fleet.progress(key).get("step", 0) >= 8)
+    await fleet.reaches(key, step=8)
     fleet.kubelet.preempt(key, 1)
     await fleet.until(lambda: fleet.phase(key) in ("Succeeded", "Failed"), patience=240)
-    assert "Succeeded" == fleet.phase(key), fleet.kubelet.status(key)
+    status = fleet.kubelet.status(key)
+    assert ("Succeeded", 1) == (status["phase"], status["restarts"]["preemptions"]), status
 
 
 @pytest.mark.timeout(420)
