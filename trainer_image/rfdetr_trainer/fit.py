@@ -21,6 +21,7 @@ from rfdetr_contract.variants import VARIANTS
 from rfdetr_trainer import config, dataset, prepared
 from rfdetr_trainer.average import lend_average
 from rfdetr_trainer.best import read_best
+from rfdetr_trainer.callbacks.agreement import Agreement
 from rfdetr_trainer.callbacks.best_weights import replace_best
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
 from rfdetr_trainer.callbacks.finish import Breathe, Finish
@@ -87,6 +88,7 @@ def fit(run: RunConfig, this: Round) -> End:
         ends.append(write_result(this, folder, build_result(run, this, trainer, world, reporter, judgement)))
 
     target = str(folder.checkpoints / "step.ckpt")
+    agreement = Agreement(choose_patience(run.limits))
     trainer.callbacks += [
         StepSeeds(run.training.seed),
         Resumed(),
@@ -96,8 +98,8 @@ def fit(run: RunConfig, this: Round) -> End:
         ConfigBeatsCheckpoint(run),
         reporter,
         meter,
-        Boundary(this.flag, saving, target, broken=loss.read, timeout=choose_patience(run.limits)),
-        Finish(this.flag, conclude),
+        Boundary(this.flag, saving, target, agreement, broken=loss.read),
+        Finish(this.flag, agreement, conclude),
     ]
     wait_for_store(os.environ, run.limits.process_group_seconds)
     trainer.fit(module, datamodule, ckpt_path=this.resume.file if this.resume else None)

@@ -14,6 +14,7 @@ from rfdetr.training.callbacks.best_model import RFDETREarlyStopping
 
 from rfdetr_contract.report import FailureReason, Outcome, RunReport, World
 from rfdetr_contract.run import CheckpointRun, EarlyStoppingRun
+from rfdetr_trainer.callbacks.agreement import Agreement
 from rfdetr_trainer.callbacks.boundary import Boundary, StopFlag
 from rfdetr_trainer.callbacks.guards import ConfigBeatsCheckpoint, LossGuard, Seen, attest
 from rfdetr_trainer.callbacks.progress import Pace
@@ -134,7 +135,7 @@ class Training:
         self.flag, self.loss, self.last = StopFlag(), LossGuard(), 0
         interval = Interval(run, Losses(), lambda: None, print)
         saving = SimpleNamespace(interval=interval, note_last=self._note_last, is_saved=lambda: True)
-        self.boundary = Boundary(self.flag, cast("Saving", saving), "step.ckpt", broken=self.loss.read)
+        self.boundary = Boundary(self.flag, cast("Saving", saving), "step.ckpt", Agreement(), broken=self.loss.read)
 
     def _note_last(self) -> None:
         self.last = self.global_step

@@ -81,7 +81,8 @@ def test_a_mean_that_was_interrupted_is_the_whole_ones_to_the_bit() -> None:
 
 def test_one_rank_agrees_with_itself() -> None:
     """The answer to a question that was posted is heard once."""
-    agreement = Agreement(1)
+    agreement = Agreement()
+    agreement.open(world_size=1)
     agreement.post(Agreed(leave=True))
 
     assert [Agreed(leave=True), Agreed(), Agreed(save=True)] == [

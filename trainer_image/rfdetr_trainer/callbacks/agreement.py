@@ -24,22 +24,40 @@ def wait_for_ranks(work: dist.Work) -> None:
 
 
 class Agreement:
-    """A process group of its own, so that nothing waits for the device. All ranks must ask in the same order."""
+    """All ranks must ask in the same order. ``timeout`` is how long a rank waits for the others; None: as the group does."""
 
-    def __init__(self, world_size: int, timeout: timedelta | None = None) -> None:
-        self._group: Any = dist.new_group(backend="gloo", timeout=timeout) if world_size > 1 else None
-        self._running: tuple[Any, torch.Tensor] | None = None
+    def __init__(self, timeout: timedelta | None = None) -> None:
+        self._timeout = timeout
+        self._group: Any = None
+        self._running: tuple[dist.Work | None, torch.Tensor] | None = None
 
-    def ask(self, wanted: Agreed) -> Agreed:
-        """The answer to this very question; every rank waits for the slowest."""
+    def open(self, world_size: int) -> None:
+        """To be called on every rank while they are in step; a second time changes nothing.
+
+        Nothing may wait for the device, so a group of its own is made, unless training's own group works on the CPU. There
+        a second one would only cost: each has a thread that wakes a hundred times a second.
+        """
+        if world_size > 1 and self._group is None:
+            on_cpu = dist.get_backend() == dist.Backend.GLOO
+            self._group = dist.group.WORLD if on_cpu else dist.new_group(backend=dist.Backend.GLOO)
+
+    def ask(self, wanted: Agreed, timeout: timedelta | None = None) -> Agreed:
+        """The answer to this very question; every rank waits for the slowest, for ``timeout`` where it is given."""
         self.hear()
-        self.post(wanted)
+        self.post(wanted, timeout)
         return self.hear()
 
-    def post(self, wanted: Agreed) -> None:
+    def post(self, wanted: Agreed, timeout: timedelta | None = None) -> None:
         """Ask, and let the answer come while the rank works on."""
         words = torch.tensor([int(word) for word in wanted])
-        work = None if self._group is None else dist.all_reduce(words, dist.ReduceOp.MAX, self._group, async_op=True)
+        work = None
+        if self._group is not None:
+            options = dist.AllreduceOptions()
+            options.reduceOp = dist.ReduceOp.MAX
+            options.asyncOp = True
+            if limit := timeout or self._timeout:
+                options.timeout = limit
+            work = self._group.allreduce([words], options)
         self._running = (work, words)
 
     def hear(self) -> Agreed:

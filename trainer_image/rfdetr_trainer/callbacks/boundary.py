@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -56,17 +55,16 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         flag: StopFlag,
         saving: Saving,
         target: str,
+        agreement: Agreement,
         *,
         broken: Callable[[], str] = str,
-        timeout: timedelta | None = None,
     ) -> None:
         self._flag = flag
         self._saving = saving
         self._interval = saving.interval
         self._target = target
         self._broken = broken
-        self._timeout = timeout
-        self._agreement: Agreement
+        self._agreement = agreement
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Lightning broadcasts a flag of its own each step, and in its signal handler; ours replaces both."""
@@ -75,7 +73,7 @@ class Boundary(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         assert callable(signals._sigterm_notifier_fn)
         loop._broadcast_sigterm_tensor = lambda: None
         signals._sigterm_notifier_fn = self._flag.handle
-        self._agreement = Agreement(trainer.world_size, self._timeout)
+        self._agreement.open(trainer.world_size)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Nothing is trained yet: what there is to keep is durable already."""

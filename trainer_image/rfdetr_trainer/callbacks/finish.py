@@ -22,14 +22,14 @@ class Finish(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checke
     All steps are durable by now. A rank that is told to leave takes all with it, and the restart only judges.
     """
 
-    def __init__(self, flag: StopFlag, conclude: Callable[[Any, Any, Breathe], None]) -> None:
+    def __init__(self, flag: StopFlag, agreement: Agreement, conclude: Callable[[Any, Any, Breathe], None]) -> None:
         self._flag = flag
+        self._agreement = agreement
         self._conclude = conclude
-        self._agreement: Agreement
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """The group is made while all ranks are in step."""
-        self._agreement = Agreement(trainer.world_size, PIECE_LIMIT)
+        """All ranks are in step."""
+        self._agreement.open(trainer.world_size)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """No rank leaves before the terminal marker is durable, unless all of them leave."""
@@ -39,7 +39,7 @@ class Finish(pl.Callback):  # type: ignore[misc]  # Lightning is not type-checke
             pass
 
     def _ask(self, step: int, *, done: bool) -> bool:
-        agreed = self._agreement.ask(Agreed(leave=not done and self._flag.read(), done=done))
+        agreed = self._agreement.ask(Agreed(leave=not done and self._flag.read(), done=done), PIECE_LIMIT)
         if agreed.leave and not agreed.done:
             raise Preempted(step)
         return agreed.done
