@@ -37,7 +37,8 @@ def build_run(dataset: str) -> RunConfig:
         update={
             "model": run.model.model_copy(update={"resolution": RESOLUTION, "overrides": {}}),
             "batch": BatchPlan(per_device=PER_DEVICE, accumulation=1, ranks=RANKS),
-            "checkpoints": CheckpointRun(),
+            # Without an interval one is made whenever losses make it worth its while.
+            "checkpoints": CheckpointRun(every_steps=1_000_000),
         }
     )
 

@@ -1,7 +1,7 @@
 """RF-DETR's network and losses in a loop that a careful person would write: `torchrun ... plain_ddp.py DATA OUT RESOLUTION BATCH`.
 
-Forward, backward under DistributedDataParallel, clipping, AdamW over RF-DETR's groups of parameters and the EMA, and nothing
-else: no trainer, no callback, no metric, no checkpoint. It writes down when each step begins, and runs until it is killed.
+Forward, backward under DistributedDataParallel, clipping, AdamW over RF-DETR's groups of parameters and RF-DETR's EMA, and
+nothing else: no trainer, no callback, no metric, no checkpoint. It writes down when each step begins, and runs until it is killed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch.distributed as dist
 from rfdetr._namespace import _namespace_from_configs
 from rfdetr.config import RFDETRNanoConfig, TrainConfig
 from rfdetr.training import RFDETRDataModule, RFDETRModelModule
+from rfdetr.training.callbacks.ema import RFDETREMACallback
 from rfdetr.training.param_groups import get_param_dict
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, DistributedSampler
 
 from benchmarks import workload
@@ -61,7 +62,8 @@ def main(data: Path, out: Path, resolution: int, batch: int) -> None:
     )
     groups = get_param_dict(_namespace_from_configs(model, training), module.model)
     optimizer = torch.optim.AdamW(groups, lr=workload.LEARNING_RATE, weight_decay=1e-4)
-    average = AveragedModel(module.model, multi_avg_fn=get_ema_multi_avg_fn(workload.TRAINING["ema_decay"]))  # type: ignore[no-untyped-call]
+    averaging = RFDETREMACallback(decay=workload.TRAINING["ema_decay"], tau=workload.TRAINING["ema_tau"])
+    average = AveragedModel(module.model, multi_avg_fn=averaging._multi_avg_fn, use_buffers=True)
     device, marks, done = torch.device("cpu"), Path(os.environ[ENV_MARKS]), 0
     while True:
         for samples in loader:
