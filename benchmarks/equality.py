@@ -78,8 +78,8 @@ def describe_hooks(file: Mapping[str, Any], count: int = 4) -> str:
 
 
 def count_calls(files: Sequence[Mapping[str, Any]]) -> float:
-    """Collectives of a step beside the gradients' own."""
-    return max(float(sum(file["calls"].values()) / len(file["steps_ns"])) for file in files)
+    """Collectives from a step's beginning to the next one's, beside the gradients' own."""
+    return max(float(sum(file["calls"].values()) / file["pairs"]) for file in files)
 
 
 def measure(short: bool, say: Say) -> list[Measured]:

@@ -23,7 +23,12 @@ ENV_STOP: Final = "OBSERVER_STOP"  # optimizer steps after which this training i
 ENV_WAY: Final = "OBSERVER_WAY"  # sigterm, or raise: what a training that knows no signal gets
 FACTORY: Final = "trainer_observer:create_callbacks"
 WARM_UP: Final = 3  # steps that are not counted
-COLLECTIVES: Final = ("all_reduce", "broadcast", "all_gather", "barrier")
+COLLECTIVES: Final = ("allreduce", "broadcast", "allgather", "barrier")  # of a process group, whoever asks it
+
+
+def is_step_hook(action: str) -> bool:
+    """A measuring point of Lightning's: a callback at a batch's beginning or end."""
+    return action.startswith("[Callback]") and "_train_batch_" in action
 
 
 class Interrupted(Exception):
@@ -48,11 +53,11 @@ class Clock:
 
     def start(self, action: str) -> None:
         self._inner.start(action)
-        self.hooks += action.startswith("[Callback]")
+        self.hooks += is_step_hook(action)
         self._began[action] = time.perf_counter_ns()
 
     def stop(self, action: str) -> None:
-        self.hooks -= action.startswith("[Callback]")
+        self.hooks -= is_step_hook(action)
         self.spent[action] += time.perf_counter_ns() - self._began.pop(action, time.perf_counter_ns())
         self._inner.stop(action)
 
@@ -85,13 +90,16 @@ class Observer(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         self._inside = 0  # nanoseconds inside callbacks' collectives
         self._samples: list[tuple[int, list[int]]] = []
         self._marks: list[int] = []
-        self._base: tuple[Counter[str], Counter[str], int] | None = None
+        self._base: tuple[Counter[str], int] | None = None
+        self._before = Counter[str]()  # calls until the last step began
+        self._within = Counter[str]()  # calls from a step to the next one of its epoch
+        self._pairs = 0  # of such steps
         self._clock: Clock | None = None
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         self._clock = trainer.profiler = Clock(trainer.profiler)
         for name in COLLECTIVES:
-            setattr(dist, name, self._count(name, getattr(dist, name)))
+            setattr(dist.ProcessGroup, name, self._count(name, getattr(dist.ProcessGroup, name)))
 
     def _add(self, spent: int) -> None:
         if self._clock is not None and self._clock.hooks:
@@ -115,7 +123,11 @@ class Observer(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
         self._samples.append((trainer.current_epoch, [int(target["image_id"]) for target in batch[1]]))
         self._marks.append(time.perf_counter_ns())
         if len(self._marks) == WARM_UP + 1 and self._clock is not None:
-            self._base = (self._clock.spent.copy(), self._calls.copy(), self._inside)
+            self._base = (self._clock.spent.copy(), self._inside)
+        elif batch_idx and self._base:
+            self._within += self._calls - self._before
+            self._pairs += 1
+        self._before = self._calls.copy()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self._way == "sigterm" and trainer.global_step == self._stop:
@@ -129,13 +141,14 @@ class Observer(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
     def _write(self, trainer: Any) -> None:
         if self._clock is None:
             return
-        spent, calls, inside = self._base or (Counter(), Counter(), 0)
+        spent, inside = self._base or (Counter(), 0)
         found = {
             "rank": trainer.global_rank,
             "samples": self._samples,
             "steps_ns": [later - sooner for sooner, later in zip(self._marks[WARM_UP:], self._marks[WARM_UP + 1 :], strict=False)],
             "hooks_ns": {name: count - spent[name] for name, count in self._clock.spent.items() if "_train_batch_" in name},
-            "calls": {name: count - calls[name] for name, count in self._calls.items()},
+            "calls": dict(self._within),
+            "pairs": self._pairs,
             "inside_ns": self._inside - inside,
         }  # fmt: skip
         self._file.write_text(json.dumps(found))

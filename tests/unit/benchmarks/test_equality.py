@@ -20,7 +20,8 @@ OBSERVED = {
         "[Strategy]DDPStrategy.on_train_batch_start": 1000,
     },
     "inside_ns": 40,
-    "calls": {"all_reduce": 3, "broadcast": 1},
+    "calls": {"allreduce": 3, "broadcast": 1},
+    "pairs": 2,
 }
 
 
