@@ -27,8 +27,8 @@ COLLECTIVES: Final = ("allreduce", "broadcast", "allgather", "barrier")  # of a 
 
 
 def is_step_hook(action: str) -> bool:
-    """A measuring point of Lightning's: a callback at a batch's beginning or end."""
-    return action.startswith("[Callback]") and "_train_batch_" in action
+    """Of Lightning's measuring points: a callback at a batch's beginning or end, or before a backward pass or an optimizer."""
+    return action.startswith("[Callback]") and ("_train_batch_" in action or ".on_before_" in action)
 
 
 class Interrupted(Exception):
@@ -146,7 +146,7 @@ class Observer(pl.Callback):  # type: ignore[misc]  # Lightning is not type-chec
             "rank": trainer.global_rank,
             "samples": self._samples,
             "steps_ns": [later - sooner for sooner, later in zip(self._marks[WARM_UP:], self._marks[WARM_UP + 1 :], strict=False)],
-            "hooks_ns": {name: count - spent[name] for name, count in self._clock.spent.items() if "_train_batch_" in name},
+            "hooks_ns": {name: count - spent[name] for name, count in self._clock.spent.items() if is_step_hook(name)},
             "calls": dict(self._within),
             "pairs": self._pairs,
             "inside_ns": self._inside - inside,

@@ -20,7 +20,12 @@ def ask(*words: str) -> list[str]:
         subprocess.Popen([*command, str(rank), port, *words], env=folders, stdout=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    return [rank.communicate(timeout=60)[0].splitlines()[-1] for rank in ranks]
+    try:
+        return [rank.communicate(timeout=60)[0].splitlines()[-1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
 
 
 @pytest.mark.parametrize("patience", [("10",), ("0.5", "10")])
