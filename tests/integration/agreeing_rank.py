@@ -34,11 +34,12 @@ def main(rank: int, port: int, late: float, *patience: timedelta) -> None:
     try:
         agreed = agreement.ask(Agreed(leave=rank == 0, save=rank == 1), *patience[1:])
     except RuntimeError as error:
-        print("nobody answered" if "Timed out waiting" in str(error) else str(error))
+        print("nobody answered" if "Timed out waiting" in str(error) else str(error), flush=True)
         return
-    print(f"leave {agreed.leave}, save {agreed.save}; {count_network_threads() - before} threads")
+    print(f"leave {agreed.leave}, save {agreed.save}; {count_network_threads() - before} threads", flush=True)
 
 
 if __name__ == "__main__":
     words = sys.argv[1:]
     main(int(words[0]), int(words[1]), float(words[2]), *(timedelta(seconds=float(word)) for word in words[3:]))
+    os._exit(0)  # as the worker does: a thread of a broken group may abort the interpreter on its way out

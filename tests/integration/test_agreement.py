@@ -25,7 +25,7 @@ def ask(*words: str) -> list[str]:
     finally:
         for rank in ranks:
             rank.kill()
-            rank.wait()
+            rank.communicate()
 
 
 @pytest.mark.parametrize("patience", [("10",), ("0.5", "10")])
